@@ -254,6 +254,8 @@ class Hdu:
     @cached_property
     def columns(self) -> dict[str, Column]:
         """Columns by name as written (look-up by `column` ignores case)."""
+        if self.kind == "ascii":
+            return self._ascii_columns()
         out: dict[str, Column] = {}
         offset = 0
         for i in range(1, self._int("TFIELDS", 0) + 1):
@@ -271,6 +273,18 @@ class Hdu:
                 f"HDU {self.index}: columns need {offset} bytes a row, rows have {self.axes[0]}",
                 hdu=self.index,
             )
+        return out
+
+    def _ascii_columns(self) -> dict[str, Column]:
+        h, out = self.header, dict[str, Column]()
+        for i in range(1, self._int("TFIELDS", 0) + 1):
+            form = str(h.get(f"TFORM{i}", "")).strip()[:1].upper()
+            column = Column(
+                name=str(h.get(f"TTYPE{i}", f"col{i}")).strip(),
+                code={"A": "A", "I": "J"}.get(form, "D"), repeat=1, offset=0, shape=(),
+                unit=h.get(f"TUNIT{i}"), scale=1.0, zero=0.0, null=None, number=i,
+            )  # fmt: skip
+            out.setdefault(column.name, column)
         return out
 
     def _column(self, i: int, offset: int) -> Column:

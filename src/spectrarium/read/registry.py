@@ -10,6 +10,7 @@ from importlib.metadata import entry_points
 
 from ..domain.errors import DataError, UsageError
 from ..domain.spectrum import Spectrum
+from .check import check, located
 from .source import SourceFile
 
 CERTAIN = 100
@@ -120,8 +121,17 @@ def _unknown(source: SourceFile) -> DataError:
 
 
 def read_source(source: SourceFile, reader: Reader | None = None) -> Iterator[Item]:
-    """Everything in one file. Raises DataError when the file as a whole is bad."""
+    """Everything in one file, checked; a spectrum that fails the check comes as its DataError.
+
+    Raises DataError when the file as a whole is bad.
+    """
     if source.is_fits:
         for hdu in source.fits:
             hdu.verify()
-    yield from (reader or recognise(source)).read(source)
+    for item in (reader or recognise(source)).read(source):
+        if isinstance(item, Spectrum):
+            try:
+                item = check(item)
+            except DataError as error:
+                item = error
+        yield located(item, source.where) if isinstance(item, DataError) else item
