@@ -23,6 +23,11 @@ from ..domain.errors import DataError
 
 BLOCK = 2880
 _END = "END" + " " * 77
+_EMPTY_PRIMARY = "".join(
+    f"{card:<80}"
+    for card in ("SIMPLE  =                    T", "BITPIX  =                    8",
+                 "NAXIS   =                    0", "EXTEND  =                    T", "END")
+).ljust(BLOCK).encode("ascii")  # fmt: skip
 _BITPIX = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _TFORM = re.compile(r"\s*(\d*)([LXBIJKAEDCMPQ])(.*)")
 _CODES = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8",
@@ -250,6 +255,25 @@ class Hdu:
         scale, zero = self.header.get("BSCALE", 1.0), self.header.get("BZERO", 0.0)
         blank = self.header.get("BLANK") if self.bitpix > 0 else None
         return _scaled(array, float(scale), float(zero), blank)
+
+    def image_row(self, row: int) -> NDArray[Any]:
+        """``image()[row]`` without copying the other rows; a compressed image is inflated once."""
+        if not 0 <= row < (self.shape[0] if self.shape else 0):
+            raise self.file.bad(f"HDU {self.index} has no row {row}", hdu=self.index)
+        if self.kind == "compressed":
+            inflated: NDArray[Any] = self._inflated[row]
+            return inflated.copy()
+        cell = self.shape[1:]
+        count = int(np.prod(cell, dtype=np.int64))
+        start = self.data_start + row * count * (abs(self.bitpix) // 8)
+        raw = np.frombuffer(self.file.data, _BITPIX[self.bitpix], count, start).reshape(cell)
+        scale, zero = self.header.get("BSCALE", 1.0), self.header.get("BZERO", 0.0)
+        blank = self.header.get("BLANK") if self.bitpix > 0 else None
+        return _scaled(raw, float(scale), float(zero), blank)
+
+    @cached_property
+    def _inflated(self) -> NDArray[Any]:
+        return self._astropy_data()
 
     @cached_property
     def columns(self) -> dict[str, Column]:
@@ -547,23 +571,35 @@ class FitsFile:
         return None
 
     @cached_property
-    def _astropy(self) -> Any:
-        from astropy.io import fits
+    def _decoded(self) -> dict[int, Any]:
+        return {}
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return fits.open(io.BytesIO(bytes(self.data)), memmap=False)
+    def _alone(self, index: int) -> bytes:
+        """A FITS file of this HDU only: inflating one mask must not copy a 400 MB file."""
+        hdu = self.hdus[index]
+        header = (hdu.header.text + _END).encode("latin-1")
+        data = bytes(self.data[hdu.data_start : hdu.data_start + hdu.data_size])
+        front = b"" if index == 0 else _EMPTY_PRIMARY
+        return front + b"".join(
+            part + fill * (-len(part) % BLOCK) for part, fill in ((header, b" "), (data, b"\0"))
+        )
 
     def astropy_hdu(self, index: int) -> Any:
         """The same HDU as astropy sees it: the fallback for what this parser leaves out."""
+        if index in self._decoded:
+            return self._decoded[index]
+        from astropy.io import fits
+
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                hdu = self._astropy[index]
+                opened = fits.open(io.BytesIO(self._alone(index)), memmap=False)
+                hdu = opened[min(index, 1)]
                 hdu.data  # noqa: B018  (load now, so that failures surface here)
-                return hdu
         except Exception as error:  # a foreign parser on foreign bytes: anything can come
             raise self.bad(f"HDU {index} cannot be decoded: {error}", hdu=index) from error
+        self._decoded[index] = hdu
+        return hdu
 
 
 @lru_cache(maxsize=4096)
