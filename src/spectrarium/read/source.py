@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -68,6 +69,10 @@ class SourceFile:
         """Read a local file; files over 16 MiB are memory-mapped."""
         text = os.fspath(path)
         try:
+            kind = os.stat(text).st_mode
+            if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # opening a FIFO would wait for ever
+                raise DataError("is a device, socket or pipe, not a file", code="not_a_file",
+                                where=text)  # fmt: skip
             with open(text, "rb", buffering=0) as handle:
                 size = os.fstat(handle.fileno()).st_size
                 if size > MAX_BYTES:
@@ -154,29 +159,55 @@ def gunzip(data: bytes | mmap.mmap, where: str) -> bytes:
     """All gzip members of `data`, refusing bombs and truncated streams."""
     limit = min(MAX_BYTES, max(_FREE, _RATIO * len(data)))
     out: list[bytes] = []
-    total = 0
-    rest: bytes = bytes(data)
+    total = at = 0
+    step = len(data)  # one member is the rule: try it whole
     try:
-        while rest[:2] == b"\x1f\x8b":
-            stream = zlib.decompressobj(wbits=31)
-            chunk = stream.decompress(rest, limit - total + 1)
-            total += len(chunk)
-            if total > limit:
-                raise DataError(
-                    f"expands to more than {limit} bytes from {len(data)}: refused as a "
-                    "decompression bomb",
-                    code="bomb", where=where, remedy="decompress it yourself if you trust it",
-                )  # fmt: skip
-            out.append(chunk)
-            if not stream.eof:
-                raise DataError(
-                    "the gzip stream ends too early", code="truncated", where=where,
-                    remedy="fetch the file again",
-                )  # fmt: skip
-            rest = stream.unused_data.lstrip(b"\x00")
+        while data[at : at + 2] == b"\x1f\x8b":
+            member, at = _gunzip_member(data, at, step, limit - total, where)
+            out.append(member)
+            total += len(member)
+            step = 4096  # further members may be many and tiny: never copy the rest for each
+            at = _skip_padding(data, at)
     except zlib.error as error:
         raise DataError(
             f"damaged gzip stream: {error}", code="corrupt", where=where,
             remedy="fetch the file again",
         ) from error  # fmt: skip
     return out[0] if len(out) == 1 else b"".join(out)
+
+
+def _skip_padding(data: bytes | mmap.mmap, at: int) -> int:
+    while chunk := data[at : at + 4096]:
+        rest = chunk.lstrip(b"\x00")
+        at += len(chunk) - len(rest)
+        if rest:
+            break
+    return at
+
+
+def _gunzip_member(
+    data: bytes | mmap.mmap, at: int, step: int, room: int, where: str
+) -> tuple[bytes, int]:
+    """The gzip member at `at` and where it ends; at most `room` bytes."""
+    stream = zlib.decompressobj(wbits=31)
+    out: list[bytes] = []
+    total = 0
+    while not stream.eof:
+        chunk = data[at : at + step]
+        if not chunk:
+            raise DataError(
+                "the gzip stream ends too early", code="truncated", where=where,
+                remedy="fetch the file again",
+            )  # fmt: skip
+        piece = stream.decompress(chunk, room - total + 1)
+        total += len(piece)
+        if total > room:
+            raise DataError(
+                f"expands to more than {total - 1} bytes from {len(data)}: refused as a "
+                "decompression bomb",
+                code="bomb", where=where, remedy="decompress it yourself if you trust it",
+            )  # fmt: skip
+        out.append(piece)
+        at += len(chunk) - len(stream.unused_data) - len(stream.unconsumed_tail)
+        step = min(2 * step, 2**24)
+    return out[0] if len(out) == 1 else b"".join(out), at

@@ -1,0 +1,237 @@
+"""FITS header cards, kept as bytes until a keyword is asked for."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+CARD = 80
+_QUICK_LOOKUPS = 4
+_HIERARCH = int.from_bytes(b"HIERARCH", "little")
+_MJD_ZERO = datetime(1858, 11, 17)
+Value = str | int | float | bool | None
+
+
+class Header:
+    """Keyword look-up on the raw cards of one header unit.
+
+    Parameters
+    ----------
+    cards : (80 · n) the cards without END, as bytes or latin-1 text
+    """
+
+    __slots__ = ("_cache", "_hierarch", "_index", "_lookups", "raw")
+
+    def __init__(self, cards: str | bytes) -> None:
+        self.raw = cards.encode("latin-1", "replace") if isinstance(cards, str) else cards
+        self._cache: dict[str, Value] = {}
+        self._index: dict[bytes, int] | None = None
+        self._hierarch: dict[str, int] = {}
+        self._lookups = 0
+
+    @property
+    def text(self) -> str:
+        """The cards as text."""
+        return self.raw.decode("latin-1")
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Value of `key` (``ESO DRS BERV`` finds ``HIERARCH ESO DRS BERV``) or `default`."""
+        cache = self._cache
+        if key in cache:
+            value = cache[key]
+        else:
+            start = self._find(key)
+            value = cache[key] = None if start < 0 else self.value_at(start)
+        return default if value is None else value
+
+    def __contains__(self, key: str) -> bool:
+        return self._find(key) >= 0
+
+    def __getitem__(self, key: str) -> Any:
+        value = self.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def first(self, *keys: str) -> Any:
+        """Value of the first of `keys` that is present and defined, or None."""
+        for key in keys:
+            value = self.get(key)
+            if value is not None:
+                return value
+        return None
+
+    def number(self, *keys: str) -> float | None:
+        """First finite number among `keys` (numbers written as strings count), or None."""
+        for key in keys:
+            value = self.get(key)
+            if isinstance(value, bool) or value is None:
+                continue
+            try:
+                x = float(value)
+            except (ValueError, OverflowError):
+                continue
+            if math.isfinite(x):
+                return x
+        return None
+
+    def string(self, *keys: str) -> str | None:
+        """First non-blank value among `keys` as text, or None."""
+        for key in keys:
+            value = self.get(key)
+            if value is not None:
+                text = str(value).strip()
+                if text:
+                    return text
+        return None
+
+    def keys(self) -> Iterator[str]:
+        """All keywords in order (commentary and blank cards left out)."""
+        text = self.text
+        for i in range(0, len(text), CARD):
+            card = text[i : i + CARD]
+            if card[8:9] == "=":
+                yield card[:8].rstrip()
+            elif card.startswith("HIERARCH ") and "=" in card:
+                yield " ".join(card[9 : card.index("=")].split())
+
+    def fixed_integer(self, card: int, key: str) -> int | None:
+        """An integer in fixed format (columns 11-30) if card number `card` is `key`'s, or None.
+
+        The mandatory keywords stand at fixed places; asking there spares indexing the header.
+        """
+        raw, at = self.raw, card * CARD
+        if raw[at : at + 10] != b"%-8b= " % key.encode() or raw[at + 30 : at + 31] not in b" /":
+            return None
+        field = raw[at + 10 : at + 30]
+        if b"_" in field:
+            return None
+        try:
+            return int(field)
+        except ValueError:
+            return None
+
+    def _find(self, key: str) -> int:
+        """Byte offset of the first card of `key`, or -1."""
+        if key.startswith("HIERARCH "):
+            key = key[9:]
+        short = len(key) <= 8 and " " not in key
+        if self._index is None:
+            self._lookups += 1
+            if short and self._lookups <= _QUICK_LOOKUPS:
+                return self._scan(key)
+            self._build_index()
+            assert self._index is not None
+        if short:
+            at = self._index.get(key.ljust(8).encode("latin-1", "replace"), -1)
+            if at >= 0 and self.raw[at + 8 : at + 9] != b"=":
+                at = self._scan(key)  # a commentary card of that name came first
+            if at >= 0:
+                return at
+        return self._hierarch.get(key, -1)
+
+    def _keywords(self, dtype: str) -> np.ndarray[Any, Any]:
+        return np.ndarray((len(self.raw) // CARD,), dtype, self.raw, 0, (CARD,))
+
+    def _scan(self, key: str) -> int:
+        words = self._keywords("<u8")
+        name = key.ljust(8).encode("latin-1", "replace")
+        for i in (words == int.from_bytes(name, "little")).nonzero()[0].tolist():
+            if self.raw[i * CARD + 8 : i * CARD + 9] == b"=":
+                return int(i) * CARD
+        if self._index is None and (words == _HIERARCH).any():
+            self._build_index()
+        return self._hierarch.get(key, -1)
+
+    def _build_index(self) -> None:
+        names = self._keywords("S8").tolist()
+        offsets = range((len(names) - 1) * CARD, -1, -CARD)
+        self._index = dict(zip(reversed(names), offsets, strict=True))  # the first one wins
+        if b"HIERARCH" not in self._index:
+            return
+        for i, name in enumerate(names):
+            if name == b"HIERARCH":
+                card = self.raw[i * CARD : (i + 1) * CARD].decode("latin-1")
+                long_key, equals, _ = card[9:].partition("=")
+                if equals:
+                    self._hierarch.setdefault(" ".join(long_key.split()), i * CARD)
+
+    def value_at(self, start: int) -> Value:
+        """Value of the card at byte offset `start`, CONTINUE cards included."""
+        card = self.raw[start : start + CARD].decode("latin-1")
+        body = card[9:] if card[8:9] == "=" else card.partition("=")[2]
+        stripped = body.lstrip()
+        if not stripped.startswith("'"):
+            return _literal(body.partition("/")[0].strip())
+        value, closed = _quoted(stripped)
+        at = start + CARD
+        while closed and value.endswith("&") and self.raw.startswith(b"CONTINUE", at):
+            more, closed = _quoted(self.raw[at + 8 : at + CARD].decode("latin-1").lstrip())
+            value = value[:-1] + more
+            at += CARD
+        return value.rstrip()
+
+
+def _quoted(text: str) -> tuple[str, bool]:
+    """The FITS string at the start of `text`, and whether its quote was closed."""
+    end = text.find("'", 1)
+    if end < 0:
+        return text[1:], False
+    if text[end + 1 : end + 2] != "'":
+        return text[1:end], True
+    parts = []
+    start = 1
+    while text[end + 1 : end + 2] == "'":
+        parts.append(text[start : end + 1])
+        start = end + 2
+        end = text.find("'", start)
+        if end < 0:
+            return "".join(parts) + text[start:], False
+    return "".join(parts) + text[start:end], True
+
+
+def _literal(token: str) -> Value:
+    if not token:
+        return None
+    if token == "T":
+        return True
+    if token == "F":
+        return False
+    if "_" in token:
+        return token  # Python reads 1_000 as a number, FITS does not
+    try:
+        return int(token)
+    except ValueError:
+        pass
+    try:
+        return float(token.replace("D", "E").replace("d", "e"))
+    except ValueError:
+        return token  # not standard, yet real files hold bare words: keep what was written
+
+
+@lru_cache(maxsize=4096)
+def iso_to_mjd(text: str) -> float | None:
+    """MJD of an ISO 8601 / FITS DATE-OBS text (also the old ``dd/mm/yy``), or None.
+
+    A text with a UTC offset is turned to UTC; second 60 (a leap second) counts on.
+    """
+    s = text.strip().rstrip(".").replace(" ", "T")
+    old = re.fullmatch(r"(\d\d)/(\d\d)/(\d\d)", s)
+    if old:
+        s = f"19{old[3]}-{old[2]}-{old[1]}"
+    leap = 0
+    if re.search(r"T\d\d:\d\d:60", s):
+        s, leap = re.sub(r"(T\d\d:\d\d:)60", r"\g<1>59", s), 1
+    try:
+        when = datetime.fromisoformat(s)
+        if when.tzinfo is not None:
+            when = when.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        return None
+    return ((when - _MJD_ZERO).total_seconds() + leap) / 86400.0
