@@ -119,17 +119,33 @@ class Hdu:
     def image(self) -> NDArray[Any]:
         """The image, native byte order, BSCALE/BZERO/BLANK applied (unsigned kept unsigned)."""
         if self.kind == "compressed":
-            return self._decompressed()
+            return self._inflated.copy()
+        return self._stored_image(self.shape, 0)
+
+    def image_row(self, row: int) -> NDArray[Any]:
+        """``image()[row]`` without copying the other rows; a compressed image is inflated once."""
+        shape = self.shape
+        if not 0 <= row < (shape[0] if shape else 0):
+            raise self.file.bad(f"HDU {self.index} has no row {row}", hdu=self.index)
+        if self.kind == "compressed":
+            inflated: NDArray[Any] = self._inflated[row]
+            return inflated.copy()
+        return self._stored_image(shape[1:], row * math.prod(shape[1:]))
+
+    def _stored_image(self, shape: tuple[int, ...], first: int) -> NDArray[Any]:
+        """Pixels of an uncompressed image from number `first` on."""
         if self.kind != "image" or len(self.axes) > MAX_DIMENSIONS:
             raise self.file.bad(f"HDU {self.index} holds no image that can be read", hdu=self.index)
         scale, zero = self.header.get("BSCALE", 1.0), self.header.get("BZERO", 0.0)
         if not (isinstance(scale, (int, float)) and isinstance(zero, (int, float))):
-            raise self.file.bad(f"HDU {self.index} has BSCALE={scale!r}, BZERO={zero!r}",
-                                hdu=self.index)  # fmt: skip
+            raise self.file.bad(
+                f"HDU {self.index} has BSCALE={scale!r}, BZERO={zero!r}", hdu=self.index
+            )
+        dtype = np.dtype(_BITPIX[self.bitpix])
         if not self.axes:
-            return np.empty(0, dtype=np.dtype(_BITPIX[self.bitpix]).newbyteorder("="))
+            return np.empty(0, dtype=dtype.newbyteorder("="))
         raw: NDArray[Any] = np.ndarray(
-            self.shape, _BITPIX[self.bitpix], self.file.data, self.data_start
+            shape, dtype, self.file.data, self.data_start + first * dtype.itemsize
         )
         blank = self.header.get("BLANK") if self.bitpix > 0 else None
         return scaled(raw, float(scale), float(zero), blank, image=True)
@@ -225,7 +241,8 @@ class Hdu:
         column = self.find(name)
         return None if column is None else self.header.get(f"{stem}{column.number}")
 
-    def _decompressed(self) -> NDArray[Any]:
+    @cached_property
+    def _inflated(self) -> NDArray[Any]:
         pixels = math.prod(self.shape)
         if pixels * 8 > max(_FREE_BYTES, _MAX_INFLATION * self.data_size):
             raise self.file.bad(
@@ -331,10 +348,9 @@ class FitsFile:
         from astropy.io import fits
 
         hdu = self.hdus[index]
-        stop = hdu.data_start + -(-hdu.data_size // BLOCK) * BLOCK
-        cards = hdu.header.raw + _END
-        header = cards.ljust(-(-len(cards) // BLOCK) * BLOCK)
-        alone = header + bytes(self.data[hdu.data_start : stop])
+        header = hdu.header.raw + _END
+        data = bytes(self.data[hdu.data_start : hdu.data_start + hdu.data_size])
+        alone = header + b" " * (-len(header) % BLOCK) + data + bytes(-len(data) % BLOCK)
         if index:
             alone = fits.PrimaryHDU().header.tostring().encode("ascii") + alone
         try:
