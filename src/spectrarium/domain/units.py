@@ -27,7 +27,7 @@ _WORDS = {
 def _tidy(text: str) -> str:
     """Undo the commonest departures from the FITS and VO unit grammars."""
     s = text.strip().strip("'\"").strip()
-    s = re.sub(r"(?i)angstroms?|\bAngs?\b|\bAA\b|(?<=/)A(?![a-zA-Z])|Å", "Angstrom", s)
+    s = re.sub(r"(?i)angstroms?|\bAngs?\b|\bAA\b|(?<![a-zA-Z])A(?![a-zA-Z])|Å", "Angstrom", s)
     s = re.sub(r"(?i)\bergs\b", "erg", s)
     s = re.sub(r"(?i)\bsec\b", "s", s)
     s = re.sub(r"(?i)\bmicrons?\b", "um", s)
@@ -53,7 +53,9 @@ def parse_unit(text: str | None) -> u.UnitBase | None:
     tidy = _tidy(text)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for candidate in (text.strip(), tidy, _dots(tidy)):
+        # a lone A is Ångström in spectra, but ampere to astropy: never try it as written
+        as_written = () if re.search(r"(?<![a-zA-Z])A(?![a-zA-Z])", text) else (text.strip(),)
+        for candidate in (*as_written, tidy, _dots(tidy)):
             for fmt in (None, "fits", "vounit", "cds", "ogip"):
                 try:
                     unit = u.Unit(candidate) if fmt is None else u.Unit(candidate, format=fmt)
