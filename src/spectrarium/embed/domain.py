@@ -1,0 +1,227 @@
+"""What a model may be shown: its wavelength grid and the spectra that belong to it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..domain.axis import Medium, SpecSys
+from ..domain.errors import UsageError
+from ..domain.spectrum import EchelleSpectrum, Normalisation, Spectrum
+from ..domain.units import C_KMS, parse_unit
+
+AIR_SHIFT_KMS = 83.5
+"""c·(n − 1) of standard air at 5000 Å (Morton 2000); 81–88 km/s over 3000–20000 Å."""
+OBSERVER_SHIFT_KMS = 31.0
+"""Largest difference between topocentric and barycentric velocity: Earth's orbit and spin."""
+
+_TOPOCENTRIC = {SpecSys.TOPOCENT, SpecSys.GEOCENTR}
+_BARYCENTRIC = {SpecSys.HELIOCEN, SpecSys.BARYCENT}
+
+
+class FluxKind(StrEnum):
+    """What the flux means, as far as its shape along wavelength goes."""
+
+    CALIBRATED = "calibrated"
+    COUNTS = "counts"
+    CONTINUUM_DIVIDED = "continuum-divided"
+    CONTINUUM_SUBTRACTED = "continuum-subtracted"
+
+
+@dataclass(frozen=True, slots=True)
+class SpectrumSummary:
+    """What decides whether a model covers a spectrum: a row of the catalogue is enough.
+
+    em_min_aa, em_max_aa : first and last good wavelength, Å, as delivered
+    pixel_kms : median sample width as a velocity · resolving_power : λ/Δλ, None if unknown
+    n_good : good pixels · snr : median per pixel, None if unknown · n_orders : 1 unless echelle
+    """
+
+    em_min_aa: float
+    em_max_aa: float
+    n_good: int
+    pixel_kms: float
+    medium: Medium = Medium.UNKNOWN
+    specsys: SpecSys = SpecSys.UNKNOWN
+    resolving_power: float | None = None
+    flux_kind: FluxKind = FluxKind.CALIBRATED
+    snr: float | None = None
+    n_orders: int = 1
+
+    @property
+    def resolution(self) -> float:
+        """λ/Δλ as given, else the most that the sampling can carry (two pixels per element)."""
+        return self.resolving_power or C_KMS / (2.0 * max(self.pixel_kms, 1e-9))
+
+    @classmethod
+    def of(cls, spectrum: Spectrum) -> Self:
+        """The summary of a spectrum in memory."""
+        wave = spectrum.wave_aa
+        good = ~spectrum.mask
+        inside = np.sort(wave[good])
+        steps = np.diff(inside) / inside[1:] if inside.size > 1 else np.array([np.inf])
+        orders = spectrum.flux.shape[0] if isinstance(spectrum, EchelleSpectrum) else 1
+        return cls(
+            em_min_aa=float(inside[0]) if inside.size else math.nan,
+            em_max_aa=float(inside[-1]) if inside.size else math.nan,
+            n_good=int(inside.size),
+            pixel_kms=float(np.median(steps)) * C_KMS,
+            medium=spectrum.axis.medium,
+            specsys=spectrum.axis.specsys,
+            resolving_power=spectrum.observation.em_res_power,
+            flux_kind=flux_kind(spectrum.flux_unit, spectrum.normalisation),
+            snr=spectrum.observation.snr,
+            n_orders=orders,
+        )
+
+
+def flux_kind(unit: str | None, normalisation: Normalisation) -> FluxKind:
+    """Continuum-divided and subtracted as the file says; counts by unit; else calibrated shape."""
+    if normalisation is Normalisation.CONTINUUM_DIVIDED:
+        return FluxKind.CONTINUUM_DIVIDED
+    if normalisation is Normalisation.CONTINUUM_SUBTRACTED:
+        return FluxKind.CONTINUUM_SUBTRACTED
+    parsed = parse_unit(unit)
+    if parsed is not None and {"ct", "adu", "electron", "ph"} & {b.to_string() for b in
+                                                                 parsed.bases}:  # fmt: skip
+        return FluxKind.COUNTS
+    return FluxKind.CALIBRATED
+
+
+def frame_class(specsys: SpecSys, pixel_kms: float) -> str:
+    """Frames that one model may mix, given its pixel.
+
+    Topocentric and barycentric wavelengths differ by up to 31 km/s; they are one class
+    (``observed``) only where that is at most half a pixel. Rest frame and unknown stand alone.
+    """
+    if specsys in _TOPOCENTRIC | _BARYCENTRIC and pixel_kms >= 2 * OBSERVER_SHIFT_KMS:
+        return "observed"
+    if specsys in _TOPOCENTRIC:
+        return "topocentric"
+    if specsys in _BARYCENTRIC:
+        return "barycentric"
+    return {SpecSys.SOURCE: "rest", SpecSys.UNKNOWN: "unknown"}.get(specsys, specsys.value)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDomain:
+    """The spectra one model is for, and the grid it sees them on.
+
+    ``wave[i] = wave_min_aa · exp(i · pixel)``, vacuum Å, i in 0 … n_pix − 1: centres of pixels of
+    equal velocity width.
+
+    frame : class of frames (see `frame_class`) · resolution : lowest and highest λ/Δλ
+    least_coverage : fraction of grid pixels that must carry information
+    scale_range_aa : window whose flux scale is divided out; None = the whole range
+    min_snr : least median S/N per model pixel; None = any
+    medium_tolerance_kms : largest wavelength error an unknown medium may bring; None = half a pixel
+    """
+
+    wave_min_aa: float
+    wave_max_aa: float
+    n_pix: int
+    frame: str = "observed"
+    resolution: tuple[float, float] = (0.0, math.inf)
+    flux_kind: FluxKind = FluxKind.CALIBRATED
+    least_coverage: float = 0.9
+    scale_range_aa: tuple[float, float] | None = None
+    min_snr: float | None = None
+    medium_tolerance_kms: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (0 < self.wave_min_aa < self.wave_max_aa and self.n_pix >= 2):
+            raise UsageError(
+                f"a model cannot have {self.n_pix} pixels over "
+                f"{self.wave_min_aa}–{self.wave_max_aa} Å",
+                code="bad_domain", remedy="give a range of positive wavelengths, lower one first",
+            )  # fmt: skip
+        if not 0 < self.least_coverage <= 1:
+            raise UsageError("least_coverage lies in (0, 1]", code="bad_domain")
+
+    @property
+    def log_step(self) -> float:
+        """Δ ln λ of one pixel."""
+        return math.log(self.wave_max_aa / self.wave_min_aa) / (self.n_pix - 1)
+
+    @property
+    def pixel_kms(self) -> float:
+        """Width of a pixel as a velocity, km/s."""
+        return self.log_step * C_KMS
+
+    @property
+    def wave_aa(self) -> NDArray[np.float64]:
+        """(n_pix,) pixel centres, Å, vacuum."""
+        return self.wave_min_aa * np.exp(self.log_step * np.arange(self.n_pix))
+
+    @property
+    def edges_aa(self) -> NDArray[np.float64]:
+        """(n_pix + 1,) pixel edges, Å, vacuum."""
+        return self.wave_min_aa * np.exp(self.log_step * (np.arange(self.n_pix + 1) - 0.5))
+
+    @property
+    def unknown_medium_ok(self) -> bool:
+        """Whether an unknown medium (83 km/s at most) is below what the grid resolves."""
+        tolerance = self.medium_tolerance_kms
+        return (0.5 * self.pixel_kms if tolerance is None else tolerance) >= AIR_SHIFT_KMS
+
+    def covers(self, s: SpectrumSummary) -> tuple[bool, str]:
+        """Whether a spectrum belongs to this model; the reason in a few words if it does not."""
+        reason = self._wrong_kind(s) or self._wrong_extent(s)
+        return not reason, reason
+
+    def _wrong_kind(self, s: SpectrumSummary) -> str:
+        if s.n_orders > 1:
+            return "echelle orders are not merged"
+        if s.flux_kind is not self.flux_kind:
+            return f"flux is {s.flux_kind.value}, model needs {self.flux_kind.value}"
+        if s.medium is Medium.UNKNOWN and not self.unknown_medium_ok:
+            return f"air or vacuum unknown, pixel of {self.pixel_kms:.0f} km/s needs it"
+        frame = frame_class(s.specsys, self.pixel_kms)
+        if frame != self.frame:
+            return f"frame is {frame}, model needs {self.frame}"
+        low, high = self.resolution
+        if not low <= s.resolution <= high:
+            return f"resolution {s.resolution:.0f} outside {low:.0f}–{high:.0f}"
+        return ""
+
+    def _wrong_extent(self, s: SpectrumSummary) -> str:
+        covered = overlap_fraction(s.em_min_aa, s.em_max_aa, self.wave_min_aa, self.wave_max_aa)
+        if not covered >= self.least_coverage:
+            return f"covers {100 * covered:.0f} % of {self.wave_min_aa:.0f}–{self.wave_max_aa:.0f} Å"
+        if s.pixel_kms > 3 * self.pixel_kms:
+            return f"sampled too coarsely ({s.pixel_kms:.0f} km/s a pixel)"
+        if s.snr is not None and self.min_snr is not None and s.snr < self.min_snr:
+            return f"S/N {s.snr:.1f} below {self.min_snr:.1f}"
+        return ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for the model card."""
+        return asdict(self) | {"flux_kind": self.flux_kind.value,
+                               "resolution": [self.resolution[0], _finite(self.resolution[1])]}  # fmt: skip
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Self:
+        """The domain of a model card."""
+        low, high = record["resolution"]
+        window = record["scale_range_aa"]
+        return cls(**record | {
+            "flux_kind": FluxKind(record["flux_kind"]),
+            "resolution": (low, math.inf if high is None else high),
+            "scale_range_aa": None if window is None else (window[0], window[1]),
+        })  # fmt: skip
+
+
+def _finite(x: float) -> float | None:
+    return x if math.isfinite(x) else None
+
+
+def overlap_fraction(low: float, high: float, a: float, b: float) -> float:
+    """Share of ln(b/a) that [low, high] covers; 0 for an empty or unknown range."""
+    if not (low > 0 and high > low):
+        return 0.0
+    return max(0.0, math.log(min(high, b) / max(low, a))) / math.log(b / a)

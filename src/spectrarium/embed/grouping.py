@@ -1,0 +1,240 @@
+"""Which models an archive needs: one for each group of spectra that can be compared."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..domain.axis import Medium
+from ..domain.units import C_KMS
+from .domain import AIR_SHIFT_KMS, FluxKind, ModelDomain, SpectrumSummary, frame_class
+
+LOW_BELOW, HIGH_ABOVE = 5_000.0, 30_000.0
+"""Resolving powers that divide low | mid | high."""
+_BIN = 0.002
+"""Ranges are compared on a lattice of this step in ln λ (600 km/s): 0.2 % of a coverage limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupingRules:
+    """least_members : fewer get no model · least_coverage : of a model's range, per spectrum
+    max_pixels : of a model's grid (the pixel grows to fit) · least_pixels : good ones a spectrum
+    needs"""
+
+    least_members: int = 20
+    least_coverage: float = 0.9
+    max_pixels: int = 6_000
+    least_pixels: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedModel:
+    """One group: its name, its domain and the positions of its members."""
+
+    name: str
+    domain: ModelDomain
+    members: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The models, and every spectrum without one with the reason."""
+
+    models: tuple[ProposedModel, ...]
+    left_out: dict[int, str] = field(default_factory=dict)
+
+
+Key = tuple[str, str, str, bool]
+
+
+def resolution_class(resolving_power: float) -> str:
+    """``low`` | ``mid`` | ``high``."""
+    if resolving_power < LOW_BELOW:
+        return "low"
+    return "mid" if resolving_power <= HIGH_ABOVE else "high"
+
+
+def propose_models(
+    summaries: Sequence[SpectrumSummary], rules: GroupingRules | None = None
+) -> Proposal:
+    """One model per group of spectra alike in kind, frame, resolution and coverage.
+
+    Greedy: within each kind the range that the largest (members × ln range) can share becomes a
+    model, its members leave, and so on while `least_members` remain. Every spectrum belongs to
+    one model at most. Deterministic: depends on the summaries only, not on chance.
+    """
+    rules = rules or GroupingRules()
+    groups: dict[Key, list[int]] = defaultdict(list)
+    left: dict[int, str] = {}
+    for i, s in enumerate(summaries):
+        reason = _unfit(s, rules)
+        if reason:
+            left[i] = reason
+        else:
+            groups[_key(s)].append(i)
+    models: list[ProposedModel] = []
+    # spectra of known medium found the models; those of unknown medium may join them
+    for key in sorted(groups, key=lambda k: (not k[3], k)):
+        rest = _join(models, groups[key], summaries) if not key[3] else groups[key]
+        found, remaining = _split(key, rest, summaries, rules)
+        models.extend(found)
+        for i, reason in remaining.items():
+            left[i] = reason
+    return Proposal(tuple(_unique_names(models)), dict(sorted(left.items())))
+
+
+def _unfit(s: SpectrumSummary, rules: GroupingRules) -> str:
+    if s.n_orders > 1:
+        return "echelle orders are not merged"
+    if s.n_good < rules.least_pixels or not s.em_max_aa > s.em_min_aa > 0:
+        return f"{s.n_good} good pixels"
+    if s.medium is Medium.UNKNOWN and resolution_class(s.resolution) != "low":
+        return "air or vacuum unknown: declare it with --medium"
+    return ""
+
+
+def _key(s: SpectrumSummary) -> Key:
+    level = resolution_class(s.resolution)
+    pixel = C_KMS / (2 * LOW_BELOW) * 2.1 if level == "low" else 0.0
+    frame = frame_class(s.specsys, pixel)
+    return level, frame, s.flux_kind.value, s.medium is not Medium.UNKNOWN
+
+
+def _join(
+    models: list[ProposedModel], indexes: list[int], summaries: Sequence[SpectrumSummary]
+) -> list[int]:
+    """Add each spectrum to the first model that covers it; return the others."""
+    rest: list[int] = []
+    joined: dict[int, list[int]] = defaultdict(list)
+    for i in indexes:
+        for m, model in enumerate(models):
+            if model.domain.covers(summaries[i])[0]:
+                joined[m].append(i)
+                break
+        else:
+            rest.append(i)
+    for m, extra in joined.items():
+        old = models[m]
+        models[m] = ProposedModel(old.name, old.domain, tuple(sorted((*old.members, *extra))))
+    return rest
+
+
+def _split(
+    key: Key, indexes: list[int], summaries: Sequence[SpectrumSummary], rules: GroupingRules
+) -> tuple[list[ProposedModel], dict[int, str]]:
+    """Take the best shared range again and again until too few are left."""
+    low = np.log([summaries[i].em_min_aa for i in indexes])
+    high = np.log([summaries[i].em_max_aa for i in indexes])
+    pixel = np.array([summaries[i].pixel_kms for i in indexes])
+    remaining = np.arange(len(indexes))
+    models: list[ProposedModel] = []
+    while remaining.size >= rules.least_members:
+        a, b, inside = _best_range(low[remaining], high[remaining], rules)
+        if inside.sum() < rules.least_members:
+            break
+        chosen = remaining[inside]
+        kept, domain = _domain(key, a, b, chosen, indexes, summaries, pixel, rules)
+        if len(kept) < rules.least_members:
+            break
+        models.append(ProposedModel(_name(key, domain), domain, tuple(kept)))
+        taken = set(kept)
+        remaining = np.array([r for r in remaining if indexes[r] not in taken], dtype=np.int64)
+    reasons = {indexes[r]: _why_left(summaries[indexes[r]], models, rules) for r in remaining}
+    return models, reasons
+
+
+def _best_range(
+    low: NDArray[np.float64], high: NDArray[np.float64], rules: GroupingRules
+) -> tuple[float, float, NDArray[np.bool_]]:
+    """ln λ bounds that maximise members × width, a member covering `least_coverage` of them."""
+    cell_low = np.ceil(low / _BIN).astype(np.int64)
+    cell_high = np.floor(high / _BIN).astype(np.int64)
+    pairs = Counter(zip(cell_low.tolist(), cell_high.tolist(), strict=True))
+    lo = np.array([p[0] for p in pairs])
+    hi = np.array([p[1] for p in pairs])
+    n = np.array(list(pairs.values()))
+    best = (-1.0, 0, 1)
+    ends = _candidates(hi, n)
+    for a in _candidates(lo, n):
+        b = ends[ends > a]
+        if not b.size:
+            continue
+        shared = np.minimum(hi, b[:, None]) - np.maximum(lo, a)
+        members = ((shared >= rules.least_coverage * (b - a)[:, None]) * n).sum(axis=1)
+        score = np.where(members >= rules.least_members, members * (b - a), 0)
+        at = int(np.argmax(score))
+        best = max(best, (float(score[at]), -int(a), int(b[at])))
+    a_cell, b_cell = -best[1], best[2]
+    shared_all = np.minimum(cell_high, b_cell) - np.maximum(cell_low, a_cell)
+    inside = shared_all >= rules.least_coverage * (b_cell - a_cell)
+    return a_cell * _BIN, b_cell * _BIN, inside & (best[0] > 0)
+
+
+def _candidates(cells: NDArray[np.int64], n: NDArray[np.int64], most: int = 120
+                ) -> NDArray[np.int64]:  # fmt: skip
+    """Distinct bounds; of very many, those at even weighted quantiles."""
+    values, where = np.unique(cells, return_inverse=True)
+    if values.size <= most:
+        return values
+    cumulative = np.cumsum(np.bincount(where, weights=n))
+    at = np.searchsorted(cumulative, np.linspace(0, cumulative[-1], most))
+    return np.unique(values[np.minimum(at, values.size - 1)])
+
+
+def _domain(
+    key: Key,
+    a: float,
+    b: float,
+    chosen: NDArray[np.int64],
+    indexes: list[int],
+    summaries: Sequence[SpectrumSummary],
+    pixel: NDArray[np.float64],
+    rules: GroupingRules,
+) -> tuple[list[int], ModelDomain]:
+    """The grid that a group shares, and those of the group that it covers."""
+    # the coarser members set the pixel: finer ones are averaged, nobody is oversampled threefold
+    step_kms = float(np.quantile(pixel[chosen], 0.75))
+    if not key[3]:
+        step_kms = max(step_kms, 2.02 * AIR_SHIFT_KMS)
+    n_pix = min(math.floor((b - a) * C_KMS / step_kms) + 1, rules.max_pixels)
+    resolving = [summaries[indexes[c]].resolution for c in chosen]
+    domain = ModelDomain(
+        wave_min_aa=round(math.exp(a), 3),
+        wave_max_aa=round(math.exp(b), 3),
+        n_pix=max(n_pix, 2),
+        frame=frame_class(summaries[indexes[chosen[0]]].specsys, (b - a) * C_KMS / max(n_pix, 1)),
+        resolution=(math.floor(min(resolving)), math.ceil(max(resolving))),
+        flux_kind=FluxKind(key[2]),
+        least_coverage=rules.least_coverage - 0.02,
+    )
+    kept = [indexes[c] for c in chosen if domain.covers(summaries[indexes[c]])[0]]
+    return kept, domain
+
+
+def _why_left(
+    s: SpectrumSummary, models: list[ProposedModel], rules: GroupingRules
+) -> str:
+    if not models:
+        return f"fewer than {rules.least_members} comparable spectra"
+    reasons = sorted((m.domain.covers(s)[1] or "best range was shared by too few") for m in models)
+    return f"fits no model: {reasons[0]}"
+
+
+def _name(key: Key, domain: ModelDomain) -> str:
+    kind = "" if key[2] == FluxKind.CALIBRATED.value else f"-{key[2]}"
+    return f"{key[0]}-{key[1]}{kind}-{domain.wave_min_aa:.0f}-{domain.wave_max_aa:.0f}"
+
+
+def _unique_names(models: list[ProposedModel]) -> list[ProposedModel]:
+    seen: Counter[str] = Counter()
+    out = []
+    for model in models:
+        seen[model.name] += 1
+        name = model.name if seen[model.name] == 1 else f"{model.name}-{seen[model.name]}"
+        out.append(ProposedModel(name, model.domain, model.members))
+    return out

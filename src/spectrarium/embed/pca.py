@@ -1,0 +1,210 @@
+"""Weighted principal components: the encoder that everything else is measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..domain.derived import ModelRef
+from ..domain.errors import DataError, UsageError
+from ..domain.progress import Progress, Silent
+from .card import read_model, weights_hash, write_model
+from .domain import ModelDomain
+from .encoder import BatchFactory, Encoded, FitReport
+from .pca_fit import Fitted, FitSettings, fit_pca, standard_loadings
+from .posterior import F4, LinearModel
+
+_BLOCK = 256
+"""Spectra solved at a time: 256 × 4000 pixels × a few float32 arrays stay in cache and memory."""
+
+
+class PCA:
+    """Inverse-variance-weighted PCA with a per-pixel scatter, so that bright spectra do not rule.
+
+    Vectors are coefficients of orthonormal components: Euclidean distance between them is the
+    distance between noise-free reconstructions, in units of the normalised flux.
+    """
+
+    def __init__(
+        self, domain: ModelDomain, settings: FitSettings | None = None, name: str = "pca",
+        metric_power: float = 0.5,
+    ) -> None:  # fmt: skip
+        """metric_power : neighbours are sought among vectors × variance^(−power/2): 0 = as they
+        are, 1 = whitened (every component counts alike)"""
+        self.domain = domain
+        self.settings = settings or FitSettings()
+        self.name = name
+        self.metric_power = metric_power
+        self._state: dict[str, NDArray[Any]] = {}
+        self._model: LinearModel | None = None
+        self._ref: ModelRef | None = None
+        self._report: FitReport | None = None
+
+    @property
+    def ref(self) -> ModelRef:
+        """Name, version, weights hash and training set."""
+        if self._ref is None:
+            raise _unfitted()
+        return self._ref
+
+    @property
+    def report(self) -> FitReport:
+        """How training went."""
+        if self._report is None:
+            raise _unfitted()
+        return self._report
+
+    @property
+    def mean(self) -> NDArray[np.float32]:
+        """(n_pix,) mean normalised flux."""
+        return self._fitted("mean")
+
+    @property
+    def components(self) -> NDArray[np.float32]:
+        """(d, n_pix) orthonormal, by falling variance."""
+        return self._fitted("components")
+
+    @property
+    def variances(self) -> NDArray[np.float64]:
+        """(d,) variance of each coefficient over the training set, noise removed."""
+        return self._fitted("variances")
+
+    @property
+    def scatter(self) -> NDArray[np.float32]:
+        """(n_pix,) variance of the normalised flux that the components leave, noise removed."""
+        return self._fitted("scatter")
+
+    def _fitted(self, name: str) -> NDArray[Any]:
+        if name not in self._state:
+            raise _unfitted()
+        return self._state[name]
+
+    def fit(self, batches: BatchFactory, progress: Progress | None = None) -> FitReport:
+        """Learn mean, components and scatter in a few passes over `batches()`.
+
+        Raises
+        ------
+        DataError : fewer spectra than components, or no information in them
+        UsageError : too many components for memory, or batches on another grid
+        """
+
+        def checked() -> Iterator[Any]:
+            for batch in batches():
+                self._check(batch.flux, batch.ivar)
+                for start in range(0, len(batch), _BLOCK):
+                    yield batch[start : start + _BLOCK]
+
+        fitted = fit_pca(checked, self.settings, progress or Silent())
+        self._report = _report(fitted)
+        self._adopt(
+            {
+                "mean": fitted.mean,
+                "components": fitted.components,
+                "variances": fitted.variances,
+                "scatter": fitted.scatter,
+            },
+            training=f"{fitted.n_spectra} spectra, {len(fitted.history)} passes",
+            code_version=version("spectrarium"),
+        )
+        return self._report
+
+    def _adopt(self, state: dict[str, NDArray[Any]], training: str, code_version: str) -> None:
+        self._state = state
+        loadings = standard_loadings(state["components"], state["variances"])
+        self._model = LinearModel(state["mean"], loadings, state["scatter"])
+        self._ref = ModelRef(self.name, code_version, weights_hash(state), training)
+
+    def _check(self, flux: NDArray[Any], ivar: NDArray[Any]) -> None:
+        if flux.ndim != 2 or flux.shape != ivar.shape or flux.shape[1] != self.domain.n_pix:
+            raise UsageError(
+                f"flux {flux.shape} and ivar {ivar.shape} are not (n, {self.domain.n_pix})",
+                code="wrong_grid", remedy="prepare spectra on this model's domain",
+            )  # fmt: skip
+
+    def encode(self, flux: NDArray[Any], ivar: NDArray[Any]) -> Encoded:
+        """Posterior-mean coefficients by weighted least squares, the variances as prior.
+
+        Parameters
+        ----------
+        flux : (n, n_pix) normalised flux on the model's grid; anything finite where ivar is 0
+        ivar : (n, n_pix) its inverse variance; 0 = no information. Rows of zeros give the mean.
+        """
+        self._check(flux, ivar)
+        if self._model is None:
+            raise _unfitted()
+        flux, ivar = flux.astype(F4, copy=False), ivar.astype(F4, copy=False)
+        parts = [self._encode_block(flux[i : i + _BLOCK], ivar[i : i + _BLOCK])
+                 for i in range(0, max(len(flux), 1), _BLOCK)]  # fmt: skip
+        return Encoded(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _encode_block(self, flux: Any, ivar: Any) -> tuple[NDArray[Any], ...]:
+        assert self._model is not None
+        post = self._model.posterior(flux, ivar)
+        root = np.sqrt(self.variances)
+        used = np.einsum("nii->n", np.eye(self._model.k) - post.cov) if len(flux) else np.zeros(0)
+        return (
+            (post.mean * root).astype(F4),
+            (np.einsum("nii->ni", post.cov) * root**2).astype(F4),
+            (post.weight * post.residual**2).sum(axis=1, dtype=np.float64),
+            (post.weight > 0).sum(axis=1),
+            used,
+        )
+
+    def decode(self, vectors: NDArray[Any]) -> NDArray[np.float32]:
+        """(n, d) coefficients → (n, n_pix) normalised flux."""
+        return self.mean + np.asarray(vectors, dtype=F4) @ self.components
+
+    def metric_scale(self) -> NDArray[np.float32]:
+        """(d,) variance^(−metric_power/2), in units of the first component's."""
+        ratio = self.variances / self.variances[0]
+        return (ratio ** (-0.5 * self.metric_power)).astype(F4)
+
+    def save(self, directory: Path) -> ModelRef:
+        """Write ``NAME.npy`` and ``card.json`` into a new directory."""
+        report, ref = self.report, self.ref
+        card = {
+            "encoder": "pca", "name": ref.name, "version": ref.version,
+            "weights_hash": ref.weights_hash, "training": ref.training,
+            "domain": self.domain.to_json(), "metric_power": self.metric_power,
+            "settings": {s: getattr(self.settings, s) for s in FitSettings.__slots__},
+            "report": {s: getattr(report, s) for s in FitReport.__slots__},
+        }  # fmt: skip
+        write_model(directory, self._state, card)
+        return ref
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read back what `save` wrote; DataError if damaged."""
+        arrays, card = read_model(directory)
+        try:
+            out = cls(
+                ModelDomain.from_json(card["domain"]), FitSettings(**card["settings"]),
+                card["name"], card["metric_power"],
+            )  # fmt: skip
+            report = dict(card["report"])
+            out._report = FitReport(**report | {"history": tuple(report["history"])})
+            out._adopt(arrays, card["training"], card["version"])
+        except (KeyError, TypeError) as error:
+            raise DataError(f"model card lacks or misnames {error}", code="bad_model",
+                            where=str(directory)) from error  # fmt: skip
+        return out
+
+
+def _report(fitted: Fitted) -> FitReport:
+    return FitReport(
+        n_spectra=fitted.n_spectra,
+        n_passes=len(fitted.history),
+        converged=fitted.converged,
+        history=fitted.history,
+        variance_explained=fitted.variance_explained,
+    )
+
+
+def _unfitted() -> UsageError:
+    return UsageError("the model has not been fitted", code="unfitted",
+                      remedy="fit it or load a fitted one")  # fmt: skip
