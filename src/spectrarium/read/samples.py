@@ -1,0 +1,142 @@
+"""Arrays taken from a table's columns, joined with what the table says of them, as a Spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..domain.axis import LinearWCS, Medium, Scale, SpecSys, SpectralAxis
+from ..domain.errors import DataError
+from ..domain.spectrum import (
+    FlagScheme,
+    FluxCalibration,
+    Normalisation,
+    Spectrum,
+    UncertaintyKind,
+)
+from .header_values import provenance
+from .row_fields import FluxKind, flux_kind_of, medium_of, observation, present, specsys_of
+from .source import SourceFile
+
+_Word = TypeVar("_Word", FluxCalibration, Normalisation, UncertaintyKind, Medium)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Samples:
+    """The per-pixel arrays of one spectrum, all (n,), and what their columns say.
+
+    wave : in `wave_unit`, or its logarithm as `scale` tells · flux_unit : None if unsaid
+    uncertainty : of `kind` · flags : integer or bool, any non-zero value bad
+    """
+
+    wave: NDArray[Any] | LinearWCS
+    flux: NDArray[Any]
+    wave_unit: str
+    scale: Scale = Scale.LINEAR
+    medium: Medium = Medium.UNKNOWN
+    flux_unit: str | None = None
+    uncertainty: NDArray[Any] | None = None
+    kind: UncertaintyKind = UncertaintyKind.NONE
+    flags: NDArray[Any] | None = None
+    flag_name: str = "mask"
+    extras: Mapping[str, NDArray[Any]] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def no_wave_unit(source: SourceFile, what: str, row: int | None = None) -> DataError:
+    """The error of wavelengths whose unit nobody states."""
+    return DataError(
+        what, code="no_wave_unit", where=source.where, row=row, remedy="--wave-unit Angstrom"
+    )
+
+
+def spectrum_of(
+    source: SourceFile,
+    reader: str,
+    samples: Samples,
+    values: Mapping[str, Any],
+    *,
+    obs_id: str | None,
+    collection: str | None = None,
+    row: int | None = None,
+    warnings: tuple[str, ...] = (),
+) -> Spectrum:
+    """A Spectrum of `samples` and the named `values` beside them (keys as `normal_key` gives).
+
+    Raises DataError for arrays that do not fit together or a unit that is none.
+    """
+    flux = _flux_words(samples, values, source)
+    uncertainty, kind, flags, extras = _quality(samples, values)
+    obs = observation(values, source, obs_id=obs_id, collection=collection)
+    if obs.s_ra is None:
+        warnings = (*warnings, "no coordinates")
+    try:
+        return Spectrum(
+            axis=_axis(samples, values, source), flux=samples.flux, observation=obs,
+            provenance=provenance(source, reader, row=row, warnings=warnings),
+            uncertainty=uncertainty, uncertainty_kind=kind, flags=flags,
+            flag_scheme=None if flags is None else FlagScheme(samples.flag_name),
+            flux_unit=flux.unit, flux_calibration=flux.calibration,
+            normalisation=flux.normalisation, extras=extras,
+        )  # fmt: skip
+    except DataError as error:
+        error.where, error.row = error.where or source.where, row
+        raise
+
+
+def _axis(samples: Samples, values: Mapping[str, Any], source: SourceFile) -> SpectralAxis:
+    frame = str(present(values.get("wave_frame")) or "")
+    medium = samples.medium
+    if medium is Medium.UNKNOWN:
+        medium = _word(Medium, values.get("medium"), medium_of(frame))
+    if medium is Medium.UNKNOWN:
+        medium = source.options.medium or medium
+    specsys = specsys_of(str(present(values.get("specsys")) or frame))
+    if specsys is SpecSys.UNKNOWN:
+        specsys = source.options.specsys or specsys
+    wave = samples.wave
+    return SpectralAxis(
+        unit=samples.wave_unit, scale=samples.scale, medium=medium, specsys=specsys,
+        wcs=wave if isinstance(wave, LinearWCS) else None,
+        values=None if isinstance(wave, LinearWCS) else wave,
+    )  # fmt: skip
+
+
+def _flux_words(samples: Samples, values: Mapping[str, Any], source: SourceFile) -> FluxKind:
+    said = flux_kind_of(str(present(values.get("flux_kind")) or ""))
+    unit = samples.flux_unit
+    if unit is None:
+        written = present(values.get("flux_unit"))
+        unit = said.unit if written is None else str(written)
+    if unit is None:
+        unit = source.options.flux_unit
+    return FluxKind(
+        unit,
+        _word(FluxCalibration, values.get("flux_calibration"), said.calibration),
+        _word(Normalisation, values.get("normalisation"), said.normalisation),
+    )
+
+
+def _word(words: type[_Word], value: Any, default: _Word) -> _Word:
+    text = str(value).strip().lower() if value is not None else ""
+    return next((w for w in words if w.value.lower() == text), default)
+
+
+def _quality(
+    samples: Samples, values: Mapping[str, Any]
+) -> tuple[NDArray[Any] | None, UncertaintyKind, NDArray[Any] | None, Mapping[str, NDArray[Any]]]:
+    """Uncertainty (None if it holds no number), its kind, flags if they are integers, extras."""
+    uncertainty, kind = samples.uncertainty, samples.kind
+    if kind is UncertaintyKind.STD:
+        kind = _word(UncertaintyKind, values.get("uncertainty_kind"), kind)
+    if uncertainty is None or not np.isfinite(uncertainty).any():
+        uncertainty, kind = None, UncertaintyKind.NONE
+    flags, extras = samples.flags, samples.extras
+    if flags is not None and flags.dtype.kind not in "iub":
+        extras = {**extras, samples.flag_name: flags}
+        flags = None
+    return uncertainty, kind, flags, extras
