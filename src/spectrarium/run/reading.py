@@ -1,0 +1,164 @@
+"""One group of files → pixel fragments, catalogue rows and receipts. Runs in a worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..domain.errors import DataError
+from ..domain.spectrum import Spectrum
+from ..read.registry import NotASpectrum, read_source, reader_named, recognise
+from ..read.source import ReadOptions, SourceFile
+from ..store.archive import Archive
+from ..store.codec import encode
+from ..store.writer import Batch, BatchBuilder
+from .inputs import InputFile
+from .sources import sources
+
+FLUSH_BYTES = 2**26
+"""Pixels a worker holds before it writes them out: memory stays flat whatever the file."""
+
+
+@dataclass
+class Outcome:
+    """What became of a group of files."""
+
+    batches: list[Batch] = field(default_factory=list)
+    files: int = 0
+    stored: int = 0
+    unchanged: int = 0
+    quarantined: int = 0
+    not_spectra: int = 0
+
+
+class GroupReader:
+    """Reads groups of files against one archive."""
+
+    def __init__(self, root: Path, version: int, options: ReadOptions, reader: str | None) -> None:
+        self._builder = BatchBuilder(root)
+        self._index = Archive(root, version).index
+        self._options = options
+        self._reader = reader_named(reader) if reader else None
+
+    def read(self, files: Iterable[InputFile]) -> Outcome:
+        """Read and write out everything in `files`; never raises for a bad file."""
+        out = Outcome()
+        for file in files:
+            for member, source in sources(file, self._options):
+                out.files += 1
+                self._one(file, member, source, out)
+        out.batches.append(self._builder.build())
+        return out
+
+    def _one(
+        self, file: InputFile, member: str | None, source: SourceFile | DataError, out: Outcome
+    ) -> None:
+        receipt = _Receipt(file, member)
+        if isinstance(source, DataError):
+            receipt.bad(source)
+        else:
+            self._read_source(source, receipt, out)
+        records = receipt.records()
+        out.stored += receipt.stored
+        out.unchanged += receipt.unchanged
+        out.quarantined += len(receipt.errors)
+        out.not_spectra += receipt.status == "not_a_spectrum"
+        self._builder.receipts += records
+
+    def _read_source(self, source: SourceFile, receipt: _Receipt, out: Outcome) -> None:
+        try:
+            reader = self._reader or recognise(source)
+            receipt.reader = reader.name
+            for item in read_source(source, reader):
+                if isinstance(item, Spectrum):
+                    self._store(item, receipt)
+                    if self._builder.nbytes > FLUSH_BYTES:
+                        out.batches.append(self._builder.build())
+                elif isinstance(item, NotASpectrum):
+                    receipt.notes.append(item)
+                else:
+                    receipt.bad(item)
+        except DataError as error:
+            receipt.bad(error)
+        except MemoryError as error:
+            receipt.bad(DataError(f"needs more memory than there is: {error}", code="too_large"))
+        except Exception as error:  # noqa: BLE001  a defect of ours must not end the ingest: it is reported
+            receipt.bad(
+                DataError(
+                    f"the reader failed unexpectedly: {type(error).__name__}: {error}",
+                    code="reader_defect",
+                    remedy="please report this file",
+                )  # fmt: skip
+            )
+        receipt.file_hash = source.hash
+
+    def _store(self, spectrum: Spectrum, receipt: _Receipt) -> None:
+        encoded = encode(spectrum)
+        known = self._index.equal("uid", encoded.uid)
+        if len(known) and encoded.fingerprint in self._index.value("fingerprint", known):
+            receipt.unchanged += 1
+            return
+        self._builder.add(encoded, spectrum)
+        receipt.stored += 1
+
+
+class _Receipt:
+    """What became of one file: one record, and one more for each item in quarantine."""
+
+    def __init__(self, file: InputFile, member: str | None) -> None:
+        self.file = file
+        self.member = member
+        self.reader: str | None = None
+        self.file_hash: str | None = None
+        self.stored = self.unchanged = 0
+        self.errors: list[DataError] = []
+        self.notes: list[NotASpectrum] = []
+
+    def bad(self, error: DataError) -> None:
+        """Note one bad item."""
+        self.errors.append(error)
+
+    @property
+    def status(self) -> str:
+        """``stored``, ``partly_stored``, ``quarantined``, ``not_a_spectrum`` or ``empty``."""
+        if self.stored or self.unchanged:
+            return "partly_stored" if self.errors else "stored"
+        if self.errors:
+            return "quarantined"
+        return "not_a_spectrum" if self.notes else "empty"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Rows for the receipts dataset."""
+        now = time.time()
+        if self.status == "empty":
+            self.bad(DataError("holds no spectrum at all", code="empty",
+                               remedy="see `spectrarium formats`"))  # fmt: skip
+        common = {
+            "path": self.file.path, "member": self.member, "size": self.file.size,
+            "mtime_ns": self.file.mtime_ns, "file_hash": self.file_hash, "reader": self.reader,
+            "seq": time.time_ns(), "time_mjd": now / 86400.0 + 40587.0,
+        }  # fmt: skip
+        note = "; ".join(dict.fromkeys(n.what for n in self.notes)) or None
+        rows = [common | {
+            "status": self.status, "n_stored": self.stored, "n_unchanged": self.unchanged,
+            "n_quarantined": len(self.errors), "reason": note,
+            "code": "not_a_spectrum" if note else None, "hdu": None, "row": None, "remedy": None,
+        }]  # fmt: skip
+        for error in self.errors:
+            rows.append(common | {
+                "status": "bad_item", "n_stored": 0, "n_unchanged": 0, "n_quarantined": 1,
+                "hdu": error.hdu, "row": error.row, "code": error.code, "reason": error.what,
+                "remedy": error.remedy or "see `spectrarium formats`",
+            })  # fmt: skip
+        return rows
+
+
+def crashed(file: InputFile, why: str) -> Outcome:
+    """The outcome of a file whose reading killed or hung its worker."""
+    receipt = _Receipt(file, None)
+    receipt.bad(DataError(why, code="reader_crashed",
+                          remedy="please report this file; the ingest went on without it"))  # fmt: skip
+    return Outcome([Batch(receipts=receipt.records())], files=1, quarantined=1)

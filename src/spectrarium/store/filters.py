@@ -1,0 +1,135 @@
+"""The one filter grammar: a checked syntax tree over known columns, never spliced text.
+
+``snr > 20 AND instrument_name = 'HARPS' AND target_name LIKE 'HD %'`` is parsed by sqlglot; every
+node must be on the list below, every column known, every literal becomes a bound parameter.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from ..domain.errors import UsageError
+
+MAX_LENGTH = 20_000
+MAX_NODES = 5_000
+_ALLOWED: tuple[type[exp.Expression], ...] = (
+    exp.And, exp.Or, exp.Not, exp.Paren, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE,
+    exp.Between, exp.In, exp.Is, exp.Null, exp.Like, exp.ILike, exp.Escape, exp.Column,
+    exp.Identifier, exp.Literal, exp.Boolean, exp.Neg, exp.Add, exp.Sub, exp.Mul, exp.Div,
+    exp.Tuple, exp.Abs, exp.Lower, exp.Upper, exp.Sqrt, exp.Log, exp.Ln, exp.Exp, exp.Pow,
+    exp.Floor, exp.Ceil, exp.Round, exp.Coalesce, exp.Least, exp.Greatest, exp.Length,
+)  # fmt: skip
+_BOOLEAN = (exp.And, exp.Or, exp.Not, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE,
+            exp.Between, exp.In, exp.Is, exp.Like, exp.ILike, exp.Boolean)  # fmt: skip
+FUNCTIONS = (
+    "abs", "lower", "upper", "sqrt", "log", "ln", "exp", "power", "floor", "ceil", "round",
+    "coalesce", "least", "greatest", "length",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A checked condition.
+
+    sql : DuckDB expression with ``?`` for each literal · parameters : their values in order
+    columns : the columns it reads
+    """
+
+    sql: str
+    parameters: tuple[Any, ...]
+    columns: frozenset[str]
+
+
+def parse_filter(text: str, columns: Collection[str]) -> Filter:
+    """Check a condition against the known `columns`.
+
+    Raises UsageError naming what is not allowed and what is.
+    """
+    if len(text) > MAX_LENGTH:
+        raise _bad(f"the condition is longer than {MAX_LENGTH} characters")
+    try:
+        tree = sqlglot.parse_one(f"SELECT 1 WHERE {text}", dialect="duckdb")
+    except (SqlglotError, RecursionError) as error:
+        raise _bad(f"cannot be understood: {_first_line(error)}") from error
+    where = tree.find(exp.Where) if isinstance(tree, exp.Select) else None
+    if where is None or {k for k, v in tree.args.items() if v} - {"expressions", "where", "kind"}:
+        raise _bad("must be one condition, nothing more")
+    condition = where.this
+    known = {name.lower(): name for name in columns}
+    used: set[str] = set()
+    for count, node in enumerate(condition.walk()):
+        if count > MAX_NODES:
+            raise _bad(f"has more than {MAX_NODES} parts")
+        _check(node, known, used)
+    top = condition.unnest() if isinstance(condition, exp.Paren) else condition
+    if not isinstance(top, _BOOLEAN):
+        raise _bad(f"{top.sql()!r} is not a condition", "compare it with something: snr > 20")
+    parameters: list[Any] = []
+    bound = _bind(condition.copy(), known, parameters)
+    return Filter(bound.sql(dialect="duckdb", comments=False), tuple(parameters), frozenset(used))
+
+
+def _check(node: exp.Expression, known: dict[str, str], used: set[str]) -> None:
+    if not isinstance(node, _ALLOWED):
+        name = node.sql(dialect="duckdb")[:40] or type(node).__name__
+        raise _bad(f"{name!r} is not allowed here", f"functions: {', '.join(FUNCTIONS)}")
+    if isinstance(node, exp.In) and (node.args.get("query") or node.args.get("unnest")):
+        raise _bad("IN takes a list of values, not a query")
+    if isinstance(node, exp.Column):
+        name = ".".join(part.name for part in node.parts)
+        if name.lower() not in known:
+            near = difflib.get_close_matches(name.lower(), known, 3)
+            hint = f"did you mean {' or '.join(known[n] for n in near)}? " if near else ""
+            quote = "text needs single quotes: 'HARPS'"
+            raise _bad(f"there is no column {name!r}", f"{hint}{quote}; columns are: "
+                       + ", ".join(sorted(known.values())))  # fmt: skip
+        used.add(known[name.lower()])
+
+
+def _bind(tree: exp.Expression, known: dict[str, str], values: list[Any]) -> exp.Expression:
+    """Replace columns by quoted names and literals by placeholders, in written order."""
+
+    def swap(node: exp.Expression) -> exp.Expression:
+        if isinstance(node, exp.Column):
+            name = known[".".join(part.name for part in node.parts).lower()]
+            return exp.column(exp.to_identifier(name, quoted=True))
+        if isinstance(node, exp.Literal):
+            return exp.Placeholder(this=f"p{_remember(node, values)}")
+        return node
+
+    return tree.transform(swap)
+
+
+def _remember(node: exp.Literal, values: list[Any]) -> int:
+    text = str(node.this)
+    if node.is_string:
+        values.append(text)
+    else:
+        try:
+            number = int(text)
+            values.append(number if abs(number) < 2**63 else float(text))
+        except ValueError:
+            values.append(float(text))
+    return len(values) - 1
+
+
+def _first_line(error: Exception) -> str:
+    import re
+
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()
+    return text[0] if text else type(error).__name__
+
+
+def _bad(what: str, remedy: str = "") -> UsageError:
+    return UsageError(
+        f"the condition {what}" if not what.startswith(("'", '"', "IN", "there")) else what,
+        code="bad_filter", where="--where",
+        remedy=remedy or "for example: snr > 20 AND instrument_name = 'HARPS'",
+    )  # fmt: skip

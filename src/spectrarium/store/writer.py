@@ -1,0 +1,436 @@
+"""The one writer of an archive: stages batches, commits them at once or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+
+from ..domain.errors import InternalError, UsageError
+from ..domain.spectrum import Spectrum
+from . import index as index_file
+from .archive import Archive
+from .codec import Encoded, Grid, encode, tile_bounds
+from .datasets import (
+    CORE,
+    append,
+    append_fragments,
+    create,
+    dataset_path,
+    delete_orphan_files,
+    sync_tree,
+    take_back_orphans,
+    write_pixels,
+)
+from .manifest import FORMAT, NAME, Manifest, commit, disk_error, load, writer_lock
+from .schema import CATALOGUE_SCHEMA, GRID_SCHEMA, PIXEL_SCHEMA, RECEIPT_SCHEMA
+from .sky import healpix29
+from .summary import summarise
+
+AUTHORITY = "spectrarium.local"
+"""Naming authority of DIDs until an operator sets one."""
+INDEX_TAIL = 200_000
+"""Rows since the last index file that make a commit write a new one."""
+_UNIX_MJD = 40587.0
+
+
+@dataclass
+class Batch:
+    """What a worker wrote: pixel fragments nobody refers to yet, and their catalogue rows.
+
+    `catalogue` has `pixel_row` relative to the first row of `fragments`.
+    """
+
+    fragments: list[Any] = field(default_factory=list)
+    pixel_rows: int = 0
+    catalogue: pa.Table | None = None
+    grids: list[Grid] = field(default_factory=list)
+    receipts: list[dict[str, Any]] = field(default_factory=list)
+
+
+class BatchBuilder:
+    """Turns spectra into a `Batch`; used by workers, needs no lock."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._encoded: list[Encoded] = []
+        self._records: list[dict[str, Any]] = []
+        self._grids: dict[int, Grid] = {}
+        self.receipts: list[dict[str, Any]] = []
+        self.nbytes = 0
+
+    def __len__(self) -> int:
+        return len(self._encoded)
+
+    def add(self, encoded: Encoded, spectrum: Spectrum) -> None:
+        """Stage one spectrum (already encoded)."""
+        self._encoded.append(encoded)
+        if encoded.grid is not None:
+            self._grids.setdefault(encoded.grid.grid_id, encoded.grid)
+        self._records.append(_record(encoded, spectrum))
+        self.nbytes += encoded.nbytes
+
+    def build(self) -> Batch:
+        """Write the pixels; afterwards the builder is empty."""
+        batch = Batch(receipts=self.receipts, grids=list(self._grids.values()))
+        if self._encoded:
+            first = 0
+            for encoded, record in zip(self._encoded, self._records, strict=True):
+                record["pixel_row"] = first
+                first += len(encoded.tiles)
+            batch.fragments = write_pixels(self.root, "pixels", _pixel_table(self._encoded))
+            batch.pixel_rows = first
+            batch.catalogue = _catalogue_table(self._records)
+        self.__init__(self.root)  # type: ignore[misc]
+        return batch
+
+
+def _pixel_table(encoded: Iterable[Encoded]) -> pa.Table:
+    uid, tile, cols = [], [], [[], [], [], [], []]  # type: ignore[var-annotated]
+    for one in encoded:
+        for i, parts in enumerate(one.tiles):
+            uid.append(one.uid)
+            tile.append(i)
+            for column, value in zip(cols, (one.header if i == 0 else None, *parts), strict=True):
+                column.append(value)
+    arrays = [pa.array(uid, pa.int64()), pa.array(tile, pa.int32()),
+              *(pa.array(c, pa.large_binary()) for c in cols)]  # fmt: skip
+    return pa.Table.from_arrays(arrays, schema=PIXEL_SCHEMA)
+
+
+def _record(encoded: Encoded, s: Spectrum) -> dict[str, Any]:
+    """One catalogue row (without position and pixel row, which come in bulk)."""
+    o, p = s.observation, s.provenance
+    facts = summarise(s, encoded.grid.grid_id if encoded.grid else None)
+    did = f"ivo://{AUTHORITY}/{quote(o.obs_collection)}?{quote(encoded.obs_id)}"
+    return {
+        "obs_id": encoded.obs_id, "obs_collection": o.obs_collection, "obs_publisher_did": did,
+        "obs_creator_did": o.obs_creator_did, "dataproduct_type": "spectrum",
+        "calib_level": o.calib_level, "target_name": o.target_name,
+        "target_class": o.target_class, "s_ra": o.s_ra, "s_dec": o.s_dec, "t_min": o.t_min,
+        "t_max": o.t_max, "t_exptime": o.t_exptime, "em_res_power": o.em_res_power,
+        "em_min": facts.em_min_m, "em_max": facts.em_max_m, "em_xel": s.flux.size,
+        "facility_name": o.facility_name, "instrument_name": o.instrument_name,
+        "snr": facts.snr, "snr_source": facts.snr_source, "redshift": o.redshift,
+        "rv_kms": o.rv_kms, "berv_kms": o.berv_kms, "bjd_tdb": o.bjd_tdb, "airmass": o.airmass,
+        "medium": s.axis.medium.value, "specsys": s.axis.specsys.value, "flux_unit": s.flux_unit,
+        "flux_calibration": s.flux_calibration.value, "normalisation": s.normalisation.value,
+        "uncertainty_kind": s.uncertainty_kind.value, "has_flags": s.flags is not None,
+        "n_good": facts.n_good, "n_orders": s.flux.shape[0] if s.flux.ndim == 2 else 0,
+        "bib_reference": o.bib_reference,
+        "metadata": json.dumps(dict(o.metadata), sort_keys=True) if o.metadata else None,
+        "access_path": p.path, "access_member": p.member, "access_hdu": p.hdu,
+        "access_row": p.row, "file_hash": p.file_hash, "reader": p.reader,
+        "pipeline": p.pipeline, "warnings": "; ".join(p.warnings) or None, "obs_version": 1,
+        "ingest_mjd": time.time() / 86400.0 + _UNIX_MJD, "uid": encoded.uid,
+        "fingerprint": encoded.fingerprint, "healpix29": -1, "pixel_row": 0,
+        "n_tiles": len(encoded.tiles), "grid_id": encoded.grid.grid_id if encoded.grid else -1,
+    }  # fmt: skip
+
+
+def _catalogue_table(records: list[dict[str, Any]]) -> pa.Table:
+    columns = {f.name: pa.array([r[f.name] for r in records], f.type) for f in CATALOGUE_SCHEMA}
+    nan = [np.array([np.nan if r[k] is None else r[k] for r in records], float)
+           for k in ("s_ra", "s_dec")]  # fmt: skip
+    columns["healpix29"] = pa.array(healpix29(*nan))
+    return pa.table(columns, schema=CATALOGUE_SCHEMA)
+
+
+@contextmanager
+def open_writer(root: Path, timeout_s: float = 60.0) -> Iterator[Writer]:
+    """Hold the lock of the archive in `root` (made if absent) and take back orphans.
+
+    Raises TransientError (locked) when another writer is at work for longer than `timeout_s`.
+    """
+    root = Path(root).absolute()
+    if root.exists() and not root.is_dir():
+        raise UsageError("is a file, not a folder", code="not_a_folder", where=str(root),
+                         remedy="give --archive a folder")  # fmt: skip
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(error, root) from error
+    if not (root / NAME).exists() and any(
+        p.name != "writer.lock" and not p.name.endswith(".lance") and p.name != "manifests"
+        and p.name != "index" for p in root.iterdir()
+    ):  # fmt: skip
+        raise UsageError(
+            "the folder is not empty and holds no archive", code="not_an_archive",
+            where=str(root), remedy="choose an empty or new folder",
+        )  # fmt: skip
+    with writer_lock(root, timeout_s):
+        writer = Writer(root)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
+class Writer:
+    """Appends to an archive. Made by `open_writer` only."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._dirty = root / "writer.dirty"
+        self._spent = False
+        if not (root / NAME).exists():
+            versions = {name: create(root, name, schema) for name, schema in CORE.items()}
+            commit(root, Manifest(version=0, format=FORMAT, created=time.time(),
+                                  datasets=versions, rows=dict.fromkeys(CORE, 0)))  # fmt: skip
+        self._heal()
+        self._dirty.touch()
+        self.archive = Archive(root)
+        self._grid_ids = self.archive.pixels.grid_ids()
+        self._staged: list[Batch] = []
+
+    def _heal(self) -> None:
+        """Take back what a writer that died left uncommitted."""
+        manifest = load(self.root)
+        versions = {
+            name: take_back_orphans(self.root, name, version)
+            for name, version in manifest.datasets.items()
+        }
+        if versions != dict(manifest.datasets):
+            manifest = manifest.next(datasets=versions, note="took back uncommitted data")
+            commit(self.root, manifest)
+        if self._dirty.exists():
+            keep = {**{n: [v] for n, v in versions.items()}}
+            for name, olds in manifest.keep.items():
+                keep[name] = [*keep.get(name, []), *olds]
+            for name in CORE:
+                delete_orphan_files(self.root, name, keep[name])
+            index_file.delete_unused(self.root, self._index_files())
+
+    def _index_files(self) -> set[str]:
+        out: set[str] = set()
+        for path in [self.root / NAME, *(self.root / "manifests").glob("*.json")]:
+            with contextlib.suppress(ValueError, OSError):
+                entry = json.loads(path.read_text()).get("index")
+                if entry:
+                    out.add(entry["file"])
+        return out
+
+    def close(self) -> None:
+        """Leave the archive clean."""
+        if not self._spent:
+            self._dirty.unlink(missing_ok=True)
+
+    # spectra ----------------------------------------------------------------------------------
+
+    def stage(self, batch: Batch) -> None:
+        """Queue a worker's batch for the next commit."""
+        self._staged.append(batch)
+
+    def commit(self) -> tuple[int, int]:
+        """Make everything staged visible, atomically; (stored, unchanged) numbers of spectra."""
+        if not self._staged:
+            return 0, 0
+        with self._all_or_nothing():
+            return self._commit()
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """After a failed commit this writer is spent: the next one takes its data back."""
+        if self._spent:
+            raise InternalError("this writer failed before and cannot go on", code="spent_writer")
+        self._spent = True
+        yield
+        self._spent = False
+
+    def _commit(self) -> tuple[int, int]:
+        batches, self._staged = self._staged, []
+        manifest = self.archive.manifest
+        versions, rows = dict(manifest.datasets), dict(manifest.rows)
+        tables: list[pa.Table] = []
+        superseded: list[int] = []
+        seen: dict[int, tuple[int, int, int]] = {}
+        base, unchanged = rows["pixels"], 0
+        for batch in batches:
+            if batch.catalogue is not None:
+                start = rows["catalogue"] + sum(t.num_rows for t in tables)
+                table, old, same = self._admit(batch.catalogue, base, start, seen)
+                tables.append(table)
+                superseded += old
+                unchanged += same
+            base += batch.pixel_rows
+        catalogue = pa.concat_tables(tables) if tables else CATALOGUE_SCHEMA.empty_table()
+        self._append(versions, rows, "grids", self._grid_table(batches))
+        fragments = [f for batch in batches for f in batch.fragments]
+        if fragments:
+            versions["pixels"] = append_fragments(
+                self.root, "pixels", versions["pixels"], fragments
+            )
+            rows["pixels"] = base
+        self._append(versions, rows, "catalogue", catalogue)
+        if superseded:
+            self._append(versions, rows, "superseded", pa.table({"row": superseded}))
+        self._append(versions, rows, "receipts", _receipt_table(batches))
+        self._finish(manifest.next(datasets=versions, rows=rows, note=""), catalogue)
+        return catalogue.num_rows, unchanged
+
+    def _append(
+        self, versions: dict[str, int], rows: dict[str, int], name: str, table: pa.Table
+    ) -> None:
+        if table.num_rows:
+            versions[name] = append(self.root, name, versions[name], table)
+            rows[name] = rows.get(name, 0) + table.num_rows
+
+    def _admit(
+        self, table: pa.Table, base: int, start: int, seen: dict[int, tuple[int, int, int]]
+    ) -> tuple[pa.Table, list[int], int]:
+        """Drop what is already there, number new versions; (table, superseded rows, dropped).
+
+        seen : uid → (fingerprint, catalogue row, obs_version) of earlier rows of this commit
+        """
+        uids, prints = table.column("uid").to_pylist(), table.column("fingerprint").to_pylist()
+        keep: list[int] = []
+        version: list[int] = []
+        old: list[int] = []
+        dropped = 0
+        for i, (uid, fingerprint) in enumerate(zip(uids, prints, strict=True)):
+            number = 1
+            known = self.archive.index.equal("uid", uid)
+            if uid in seen or len(known):
+                if uid in seen and seen[uid][0] == fingerprint:
+                    dropped += 1
+                    continue
+                if fingerprint in self.archive.index.value("fingerprint", known):
+                    dropped += 1
+                    continue
+                if uid in seen:
+                    _, last, number = seen[uid]
+                else:
+                    last = int(self.archive.current(known)[-1])
+                    number = self.archive.catalogue([last], ["obs_version"]).column(0)[0].as_py()
+                old.append(last)
+                number += 1
+            seen[uid] = (fingerprint, start + len(keep), number)
+            keep.append(i)
+            version.append(number)
+        out = table if len(keep) == table.num_rows else table.take(pa.array(keep, pa.int64()))
+        position = np.asarray(out.column("pixel_row").to_numpy(), np.int64) + base
+        out = _with(out, "pixel_row", pa.array(position))
+        return _with(out, "obs_version", pa.array(version, pa.int32())), old, dropped
+
+    def _grid_table(self, batches: Iterable[Batch]) -> pa.Table:
+        records = []
+        for batch in batches:
+            for grid in batch.grids:
+                if grid.grid_id in self._grid_ids:
+                    continue
+                self._grid_ids.add(grid.grid_id)
+                flat = grid.values.reshape(-1)
+                kind = ";".join([grid.values.dtype.str, *map(str, grid.values.shape)])
+                for i, (a, b) in enumerate(tile_bounds(flat.size)):
+                    records.append({"grid_id": grid.grid_id, "tile": i, "dtype": kind,
+                                    "n": flat.size, "values": flat[a:b].tobytes()})  # fmt: skip
+        return pa.Table.from_pylist(records, schema=GRID_SCHEMA)
+
+    def _finish(self, manifest: Manifest, catalogue: pa.Table | None) -> None:
+        """The commit point, then the archive as it now is (index carried over, not reread)."""
+        index = self.archive.index
+        if catalogue is not None and catalogue.num_rows:
+            index.add(catalogue.select(list(index_file.COLUMNS)))
+            if index.tail_rows > max(INDEX_TAIL, index.rows // 4):
+                manifest = replace(manifest, index=self._new_index(index))
+        commit(self.root, manifest)
+        self._reopen(index)
+
+    def _new_index(self, index: index_file.Index) -> dict[str, Any]:
+        entry = index_file.save(self.root, index.compacted())
+        index.blocks = [index_file.load(self.root, entry, check=False)]
+        return entry
+
+    def _reopen(self, index: index_file.Index | None) -> None:
+        self.archive = Archive(self.root)
+        if index is not None:
+            self.archive._index = index
+
+    # derived tables ---------------------------------------------------------------------------
+
+    def put_table(self, name: str, table: pa.Table) -> None:
+        """Store a derived table (``labels/…``, ``embeddings/…``, ``scores/…``), replacing it.
+
+        Past versions of the archive keep what they had.
+        """
+        import lance
+
+        path = dataset_path(self.root, name)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made = lance.write_dataset(table, str(path), mode="overwrite" if path.exists()
+                                       else "create")  # fmt: skip
+            sync_tree(path)
+        except OSError as error:
+            raise disk_error(error, self.root) from error
+        manifest = self.archive.manifest
+        self._finish(
+            manifest.next(
+                datasets={**manifest.datasets, name: int(made.version)},
+                rows={**manifest.rows, name: table.num_rows}, note=f"wrote {name}",
+            ),
+            None,
+        )  # fmt: skip
+
+    def drop_table(self, name: str) -> None:
+        """Forget a derived table from this version on."""
+        manifest = self.archive.manifest
+        datasets = {k: v for k, v in manifest.datasets.items() if k != name}
+        rows = {k: v for k, v in manifest.rows.items() if k != name}
+        self._finish(manifest.next(datasets=datasets, rows=rows, note=f"dropped {name}"), None)
+
+    def compact(self) -> None:
+        """Merge small files and rebuild the index. Past versions stay readable."""
+        import lance
+
+        manifest = self.archive.manifest
+        versions, keep = dict(manifest.datasets), {k: list(v) for k, v in manifest.keep.items()}
+        try:
+            for name in CORE:
+                dataset = lance.dataset(str(dataset_path(self.root, name)))
+                before = versions[name]
+                dataset.optimize.compact_files()
+                sync_tree(dataset_path(self.root, name))
+                versions[name] = int(dataset.version)
+                if versions[name] != before:  # the old files belong to past versions
+                    keep.setdefault(name, []).append(before)
+        except OSError as error:
+            raise disk_error(error, self.root) from error
+        entry = self._new_index(self.archive.index)
+        self._finish(
+            manifest.next(datasets=versions, keep=keep, index=entry, note="compacted"), None
+        )
+
+    def build_index(self) -> None:
+        """Write a search index over all rows, if there are rows outside the file."""
+        if self.archive.index.tail_rows:
+            entry = self._new_index(self.archive.index)
+            self._finish(self.archive.manifest.next(index=entry, note="indexed"), None)
+
+
+def add_spectra(root: Path, spectra: Sequence[Spectrum], timeout_s: float = 60.0) -> int:
+    """Store spectra held in memory, in one commit; the number that was new."""
+    with open_writer(root, timeout_s) as writer:
+        builder = BatchBuilder(writer.root)
+        for spectrum in spectra:
+            builder.add(encode(spectrum), spectrum)
+        writer.stage(builder.build())
+        return writer.commit()[0]
+
+
+def _receipt_table(batches: Iterable[Batch]) -> pa.Table:
+    records = [receipt for batch in batches for receipt in batch.receipts]
+    return pa.Table.from_pylist(records, schema=RECEIPT_SCHEMA)
+
+
+def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), name, values)
