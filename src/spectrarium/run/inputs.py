@@ -144,7 +144,7 @@ def _is_tar(path: str, head: bytes) -> bool:
                 handle.seek(257)
                 return handle.read(5) == b"ustar"
         with tarfile.open(path, "r:*") as packed:
-            return packed.firstmember is not None
+            return packed.next() is not None
     except (tarfile.TarError, OSError, EOFError, ValueError):
         return False
 

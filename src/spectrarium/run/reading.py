@@ -91,7 +91,7 @@ class GroupReader:
                     f"the reader failed unexpectedly: {type(error).__name__}: {error}",
                     code="reader_defect",
                     remedy="please report this file",
-                )  # fmt: skip
+                )
             )
         receipt.file_hash = source.hash
 
@@ -159,6 +159,5 @@ class _Receipt:
 def crashed(file: InputFile, why: str) -> Outcome:
     """The outcome of a file whose reading killed or hung its worker."""
     receipt = _Receipt(file, None)
-    receipt.bad(DataError(why, code="reader_crashed",
-                          remedy="please report this file; the ingest went on without it"))  # fmt: skip
+    receipt.bad(DataError(why, code="reader_crashed", remedy="please report this file"))
     return Outcome([Batch(receipts=receipt.records())], files=1, quarantined=1)

@@ -91,8 +91,8 @@ def _checked(file: InputFile, name: str, size: int, packed: int) -> DataError | 
         return _refuse(file, name, "its name points outside the archive file", "path_traversal",
                        "do not unpack this archive file: it may be hostile")  # fmt: skip
     if size > MEMBER_BYTES or size > max(_FREE, _RATIO * max(packed, 1)):
-        return _refuse(file, name, f"declares {size} bytes from {packed}: refused as a "
-                       "decompression bomb", "bomb", "unpack it yourself if you trust it")  # fmt: skip
+        what = f"declares {size} bytes from {packed}: refused as a decompression bomb"
+        return _refuse(file, name, what, "bomb", "unpack it yourself if you trust it")
     return None
 
 

@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from ..domain.errors import InternalError, SpectrariumError
 from ..read.source import ReadOptions
@@ -26,7 +26,7 @@ _LENGTH = struct.Struct("<Q")
 Group = list[InputFile]
 
 
-def send(stream: BinaryIO, message: Any) -> None:
+def send(stream: IO[bytes], message: Any) -> None:
     """Write one message."""
     data = pickle.dumps(message, protocol=5)
     stream.write(_LENGTH.pack(len(data)))
@@ -34,7 +34,7 @@ def send(stream: BinaryIO, message: Any) -> None:
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> Any:
+def receive(stream: IO[bytes]) -> Any:
     """Read one message; EOFError when the other side is gone."""
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
@@ -179,7 +179,7 @@ class Pool:
         return total
 
 
-def serve(stdin: BinaryIO, stdout: BinaryIO) -> None:
+def serve(stdin: IO[bytes], stdout: IO[bytes]) -> None:
     """The worker's side: set up once, then answer groups until the pipe closes."""
     reader = GroupReader(*receive(stdin))
     while True:

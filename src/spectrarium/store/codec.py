@@ -93,7 +93,7 @@ def encode(spectrum: Spectrum) -> Encoded:
     content = blake3(json.dumps(_identity_part(head), sort_keys=True).encode())
     for array in (flux, unc, flags, *extras.values()):
         if array is not None:
-            content.update(array.reshape(-1).view(np.uint8))
+            content.update(array.data.cast("B"))
     fingerprint = int.from_bytes(content.digest(8), "little") & 0x7FFF_FFFF_FFFF_FFFF
     obs = spectrum.observation
     obs_id = obs.obs_id or _content_id(spectrum.provenance, content.hexdigest())
@@ -116,7 +116,7 @@ def _plain(array: NDArray[Any]) -> NDArray[Any]:
 def _grid_id(values: NDArray[Any]) -> int:
     shape = ",".join(map(str, values.shape))
     digest = blake3(f"{values.dtype.str}{shape}".encode())
-    digest.update(values.reshape(-1).view(np.uint8))
+    digest.update(values.data.cast("B"))
     return int.from_bytes(digest.digest(8), "little") & 0x7FFF_FFFF_FFFF_FFFF
 
 

@@ -39,6 +39,7 @@ CATALOGUE: tuple[ColumnSpec, ...] = (
     ColumnSpec("em_max", _D, "m", "em.wl;stat.max", "Longest wavelength, as delivered"),
     ColumnSpec("em_res_power", _D, "", "spect.resolution", "Resolving power λ/Δλ"),
     ColumnSpec("em_xel", _L, "", "meta.number", "Number of samples"),
+    ColumnSpec("em_pixel_kms", _D, "km/s", "spect.binSize", "Median sample width as a velocity"),
     ColumnSpec("facility_name", _S, "", "meta.id;instr.tel", "Telescope or mission"),
     ColumnSpec("instrument_name", _S, "", "meta.id;instr", "Instrument"),
     ColumnSpec("snr", _D, "", "stat.snr", "Signal to noise per sample"),

@@ -10,26 +10,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.spectrum import FlagScheme, Spectrum
+from ..domain.units import C_KMS
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """em_min_m, em_max_m : metres, over samples with finite λ > 0; None if there are none."""
+    """em_min_m, em_max_m : metres, over samples with finite λ > 0; None if there are none.
+    pixel_kms : median |Δλ|/λ · c of neighbouring samples, km/s."""
 
     em_min_m: float | None
     em_max_m: float | None
+    pixel_kms: float | None
     n_good: int
     snr: float | None
     snr_source: str | None
 
 
-_ranges: OrderedDict[Any, tuple[float | None, float | None, int, NDArray[np.bool_] | None]]
-_ranges = OrderedDict()
+_Range = tuple[float | None, float | None, float | None, NDArray[np.bool_] | None]
+_ranges: OrderedDict[Any, _Range] = OrderedDict()
+_SAMPLED = 8192
+"""Sample widths are taken of so many neighbours at most, evenly spread."""
 
 
 def summarise(s: Spectrum, grid_id: int | None) -> Summary:
     """The summary of a spectrum; `grid_id` names a shared grid whose range is then cached."""
-    lo, hi, bad_wave = _range(s, grid_id)
+    lo, hi, pixel_kms, bad_wave = _range(s, grid_id)
     flux = s.flux
     bad = ~np.isfinite(flux) if flux.dtype.kind == "f" else np.zeros(flux.shape, bool)
     if bad_wave is not None:
@@ -45,26 +50,40 @@ def summarise(s: Spectrum, grid_id: int | None) -> Summary:
         source = source or "delivered"
     elif n_good:
         snr, source = _snr(flux, ivar, ~bad)
-    return Summary(lo, hi, n_good, snr, source)
+    return Summary(lo, hi, pixel_kms, n_good, snr, source)
 
 
-def _range(s: Spectrum, grid_id: int | None) -> tuple[Any, Any, NDArray[np.bool_] | None]:
+def _range(s: Spectrum, grid_id: int | None) -> _Range:
     key = None if grid_id is None else (grid_id, s.axis.unit, s.axis.scale)
     if key is not None and key in _ranges:
-        lo, hi, _, bad = _ranges[key]
-        return lo, hi, bad
+        return _ranges[key]
     wave = s.axis.wave_aa()
     with np.errstate(invalid="ignore"):
         ok = np.isfinite(wave) & (wave > 0)
-    n_ok = int(ok.sum())
-    lo = float(wave[ok].min()) * 1e-10 if n_ok else None
-    hi = float(wave[ok].max()) * 1e-10 if n_ok else None
-    bad = None if n_ok == wave.size else ~ok
+    if ok.all():
+        found: _Range = (*_ends(wave), _pixel_kms(wave), None)
+    elif ok.any():
+        found = (*_ends(wave[ok]), _pixel_kms(np.where(ok, wave, np.nan)), ~ok)
+    else:
+        found = (None, None, None, ~ok)
     if key is not None:
-        _ranges[key] = (lo, hi, n_ok, bad)
+        _ranges[key] = found
         if len(_ranges) > 256:
             _ranges.popitem(last=False)
-    return lo, hi, bad
+    return found
+
+
+def _ends(wave: NDArray[np.float64]) -> tuple[float, float]:
+    return float(wave.min()) * 1e-10, float(wave.max()) * 1e-10
+
+
+def _pixel_kms(wave: NDArray[np.float64]) -> float | None:
+    flat = wave.reshape(-1)
+    step = max(1, (flat.size - 1) // _SAMPLED)
+    left, right = flat[:-1][::step], flat[1:][::step]
+    width = np.abs(right - left) / right
+    width = width[np.isfinite(width) & (width > 0)]
+    return float(np.median(width)) * C_KMS if width.size else None
 
 
 def _snr(

@@ -119,6 +119,7 @@ def _record(encoded: Encoded, s: Spectrum) -> dict[str, Any]:
         "target_class": o.target_class, "s_ra": o.s_ra, "s_dec": o.s_dec, "t_min": o.t_min,
         "t_max": o.t_max, "t_exptime": o.t_exptime, "em_res_power": o.em_res_power,
         "em_min": facts.em_min_m, "em_max": facts.em_max_m, "em_xel": s.flux.size,
+        "em_pixel_kms": facts.pixel_kms,
         "facility_name": o.facility_name, "instrument_name": o.instrument_name,
         "snr": facts.snr, "snr_source": facts.snr_source, "redshift": o.redshift,
         "rv_kms": o.rv_kms, "berv_kms": o.berv_kms, "bjd_tdb": o.bjd_tdb, "airmass": o.airmass,
