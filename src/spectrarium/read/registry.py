@@ -61,7 +61,7 @@ class Reader:
 
 BUILTIN = (
     "sdss", "lamost", "desi", "apogee", "galah", "eso", "harps", "echelle", "eprv", "gaia",
-    "jwst", "iraf", "sdm", "spectra1d", "ascii", "snid", "pools",
+    "jwst", "iraf", "sdm", "marz", "spectra1d", "ascii", "snid", "pools",
 )  # fmt: skip
 
 
