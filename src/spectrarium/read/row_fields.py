@@ -172,8 +172,10 @@ def _rest(values: Mapping[str, Any], used: Iterable[str]) -> dict[str, Scalar]:
 
 
 def _typed(text: str) -> Scalar | None:
-    if re.fullmatch(r"[+-]?\d{1,18}", text):
-        return int(text)
+    if text in ("True", "False"):
+        return text == "True"
+    if re.fullmatch(r"[+-]?\d{1,19}", text):  # identifiers of 19 digits are no floats
+        return int(text) if abs(int(text)) < 2**63 else text
     x = number(text)
     return text if x is None else x
 
