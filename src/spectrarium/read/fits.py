@@ -29,7 +29,6 @@ from .fits_columns import (
     Column,
     Layout,
     Rows,
-    has_fast_cell,
     layout,
     read_ascii,
     read_binary,
@@ -88,6 +87,8 @@ class Hdu:
     def kind(self) -> str:
         """``image``, ``table``, ``ascii``, ``compressed`` (image), ``ztable`` or ``other``."""
         if self.index == 0:
+            return "image"
+        if self.header.raw.startswith(b"XTENSION= 'IMAGE   '"):
             return "image"
         kind = _KINDS.get(str(self.header.get("XTENSION", "")).strip().upper(), "other")
         if kind == "table" and self.header.get("ZIMAGE") is True:
@@ -221,10 +222,11 @@ class Hdu:
 
     def scalar(self, name: str, row: int = 0) -> Any:
         """One cell of a column as a Python value, or None if the column is not there or null."""
-        column = self.find(name)
-        if column is None or not 0 <= row < self.n_rows:
+        table = self._layout
+        column = table.columns.get(name) or table.lower.get(name.lower())
+        if column is None or not 0 <= row < self._rows.count:
             return None
-        if self.kind == "table" and has_fast_cell(column):
+        if column.simple:
             return read_cell(self._rows, column, row)
         value = self.column(name)[row]
         value = value.item() if isinstance(value, np.generic) else value

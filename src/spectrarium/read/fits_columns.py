@@ -26,7 +26,8 @@ _TFORM_ASCII = re.compile(r"\s*([AIFED])(\d+)(?:\.\d+)?\s*")
 _STEMS = (b"TTYPE", b"TFORM", b"TUNIT", b"TSCAL", b"TZERO", b"TNULL", b"TBCOL")
 CODES = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8",
          "C": ">c8", "M": ">c16"}  # fmt: skip
-_STRUCT = {"B": ">B", "I": ">h", "J": ">i", "K": ">q", "E": ">f", "D": ">d"}
+_STRUCT = {code: struct.Struct(form).unpack_from for code, form in
+           {"B": ">B", "I": ">h", "J": ">i", "K": ">q", "E": ">f", "D": ">d"}.items()}  # fmt: skip
 
 
 class BadLayout(ValueError):
@@ -40,6 +41,7 @@ class Column:
     code : TFORM letter · repeat : TFORM count (width in characters in an ASCII table)
     offset : bytes from the start of the row · shape : shape of one cell, numpy order
     inner : TFORM letter of what a variable-length column points at · number : 1-based
+    size : bytes in a row · simple : `read_cell` understands it (binary scalars and texts)
     """
 
     name: str
@@ -54,6 +56,7 @@ class Column:
     number: int
     inner: str = ""
     size: int = 0
+    simple: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +159,9 @@ def _binary_column(number: int, offset: int, field: Mapping[bytes, Value]) -> Co
     else:
         size = repeat * int(np.dtype(CODES[code]).itemsize)
         shape = shape or ((repeat,) if repeat != 1 else ())
+    simple = shape == () and (code in _STRUCT or code in "AL")
     return Column(code=code, repeat=repeat, offset=offset, shape=shape, inner=inner, size=size,
-                  **_common(number, field))  # fmt: skip
+                  simple=simple, **_common(number, field))  # fmt: skip
 
 
 def _ascii_column(number: int, offset: int, field: Mapping[bytes, Value]) -> Column:
@@ -276,26 +280,23 @@ def _ascii_number(text: str, null: str | None, code: str) -> int | float:
 
 
 def read_cell(rows: Rows, column: Column, row: int) -> Any:
-    """One scalar cell of a binary table as a Python value; None where it is null."""
+    """One cell of a `simple` column as a Python value; None where it is null."""
     at = rows.start + row * rows.width + column.offset
-    if column.code == "A":
+    code = column.code
+    if code == "A":
         text = rows.data[at : at + column.repeat].partition(b"\x00")[0]
         return text.decode("latin-1").strip()
-    if column.code == "L":
+    if code == "L":
         return rows.data[at : at + 1] == b"T"
-    value = struct.unpack_from(_STRUCT[column.code], rows.data, at)[0]
-    if isinstance(value, int) and value == column.null:
+    value = _STRUCT[code](rows.data, at)[0]
+    if value == column.null and isinstance(value, int):
         return None
-    if column.scale == 1.0 and column.zero == 0.0:
-        return value
-    if column.scale == 1.0 and column.zero.is_integer():
-        return value + int(column.zero)
+    if column.scale == 1.0:
+        if column.zero == 0.0:
+            return value
+        if column.zero.is_integer():
+            return value + int(column.zero)
     return value * column.scale + column.zero
-
-
-def has_fast_cell(column: Column) -> bool:
-    """True if `read_cell` understands the column (scalars and texts do, arrays do not)."""
-    return column.shape == () and (column.code in _STRUCT or column.code in "AL")
 
 
 def _cell_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 CARD = 80
-_QUICK_LOOKUPS = 4
+_QUICK_LOOKUPS = 6
+_LONG = 160 * CARD
 _HIERARCH = int.from_bytes(b"HIERARCH", "little")
 _MJD_ZERO = datetime(1858, 11, 17)
 Value = str | int | float | bool | None
@@ -124,8 +125,8 @@ class Header:
         short = len(key) <= 8 and " " not in key
         if self._index is None:
             self._lookups += 1
-            if short and self._lookups <= _QUICK_LOOKUPS:
-                return self._scan(key)
+            if short and self._lookups <= _QUICK_LOOKUPS and len(self.raw) > _LONG:
+                return self._scan(key)  # indexing a long header for a few keys costs more
             self._build_index()
             assert self._index is not None
         if short:
