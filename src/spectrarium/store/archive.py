@@ -148,12 +148,24 @@ class Archive:
 
     def rows_of(self, uids: Sequence[int] | NDArray[np.int64]) -> Rows:
         """Current catalogue row of each uid; −1 where there is none."""
+        if len(uids) > 256:
+            return self._rows_of_many(np.asarray(uids, np.int64))
         out = np.full(len(uids), -1, np.int64)
         for i, uid in enumerate(uids):
             rows = self.current(self.index.equal("uid", int(uid)))
             if len(rows):
                 out[i] = rows[-1]
         return out
+
+    def _rows_of_many(self, uids: NDArray[np.int64]) -> Rows:
+        rows = self.current(np.arange(self.catalogue_rows, dtype=np.int64))
+        if not len(rows):
+            return np.full(len(uids), -1, np.int64)
+        mine = self.index.value("uid", rows)
+        order = np.argsort(mine, kind="stable")
+        at = np.searchsorted(mine[order], uids)
+        at[at == len(mine)] = 0
+        return np.where(mine[order][at] == uids, rows[order][at], -1)
 
     def read(self, identifier: str) -> Spectrum:
         """The spectrum of one observation, as delivered."""

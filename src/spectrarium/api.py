@@ -1,0 +1,239 @@
+"""The front door for Python users: ``sp.open(DIR)`` and what can be done with an archive."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from .domain.axis import Medium, SpecSys
+from .domain.progress import Progress
+from .domain.spectrum import Spectrum
+from .read.registry import read_source
+from .read.source import ReadOptions, SourceFile
+from .run.asking import Outliers, Similar, outliers, similar
+from .run.embedding import EmbedReport, embed
+from .run.ingest import IngestReport, ingest
+from .run.labels import JoinReport, add_catalogue
+from .store.archive import SUMMARY_COLUMNS
+from .store.archive import Archive as Store
+from .store.writer import open_writer
+
+__all__ = ["Archive", "open_archive", "read_file"]
+
+
+def open_archive(path: str | os.PathLike[str], version: int | None = None) -> Archive:
+    """The archive in a folder, as it is or as of a past version.
+
+    A folder that does not exist yet becomes an archive at the first `ingest`.
+    """
+    return Archive(Path(path), version)
+
+
+def read_file(path: str | os.PathLike[str], **declared: Any) -> list[Spectrum]:
+    """All spectra of one file, without an archive.
+
+    declared : `wave_unit`, `flux_unit`, `medium`, `specsys`, `collection` the file leaves out
+    Raises DataError when the file or any spectrum in it is bad.
+    """
+    out = []
+    for item in read_source(SourceFile.open(path, read_options(**declared))):
+        if isinstance(item, Spectrum):
+            out.append(item)
+        elif isinstance(item, Exception):
+            raise item
+    return out
+
+
+def read_options(
+    collection: str | None = None, wave_unit: str | None = None, flux_unit: str | None = None,
+    medium: str | None = None, specsys: str | None = None,
+) -> ReadOptions:  # fmt: skip
+    """Declarations about files, checked."""
+    from .domain.errors import UsageError
+    from .domain.units import parse_unit, spectral_kind
+
+    if wave_unit is not None and spectral_kind(wave_unit) is None:
+        raise UsageError(f"{wave_unit!r} is no unit of a spectral axis", code="bad_unit",
+                         where="wave_unit", remedy="e.g. Angstrom, nm, um, GHz, eV")  # fmt: skip
+    if flux_unit is not None and parse_unit(flux_unit) is None:
+        raise UsageError(f"{flux_unit!r} is not understood as a unit", code="bad_unit",
+                         where="flux_unit", remedy="e.g. erg/s/cm2/Angstrom or Jy")  # fmt: skip
+    try:
+        return ReadOptions(
+            collection=collection, wave_unit=wave_unit, flux_unit=flux_unit,
+            medium=Medium(medium) if medium else None,
+            specsys=SpecSys(specsys) if specsys else None,
+        )  # fmt: skip
+    except ValueError as error:
+        known = ", ".join([*Medium, *SpecSys])
+        raise UsageError(str(error), code="bad_option", remedy=f"choose from: {known}") from error
+
+
+class Archive:
+    """An archive, for people.
+
+    Every method works on the version that was open; `ingest`, `embed` and `add_catalogue` move on
+    to the version they made.
+    """
+
+    def __init__(self, path: Path, version: int | None = None) -> None:
+        self.path = path
+        self._as_of = version
+        self._store: Store | None = None
+
+    def __repr__(self) -> str:
+        if not (self.path / "manifest.json").is_file():
+            return f"<Archive {self.path}: empty>"
+        return f"<Archive {self.path}: {len(self)} observations, version {self.store.version}>"
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    @property
+    def store(self) -> Store:
+        """The opened version underneath."""
+        if self._store is None:
+            self._store = Store(self.path, self._as_of)
+        return self._store
+
+    def refresh(self) -> Archive:
+        """Move to the newest version."""
+        self._store, self._as_of = None, None
+        return self
+
+    def _writable(self) -> None:
+        from .domain.errors import UsageError
+
+        if self._as_of is not None:
+            raise UsageError("a past version cannot be written to", code="read_only",
+                             remedy="open the archive without a version")  # fmt: skip
+
+    # filling ----------------------------------------------------------------------------------
+
+    def ingest(
+        self, sources: Iterable[str | os.PathLike[str] | Spectrum] | str | Spectrum, *,
+        workers: int | None = None, reader: str | None = None, progress: Progress | None = None,
+        wait_s: float = 60.0, **declared: Any,
+    ) -> IngestReport:  # fmt: skip
+        """Store files, folders, globs, zips, tars, URLs, lists of these, or Spectrum objects.
+
+        declared : `wave_unit`, `flux_unit`, `medium`, `specsys`, `collection` that files leave out
+        """
+        self._writable()
+        if isinstance(sources, (str, os.PathLike, Spectrum)):
+            sources = [sources]
+        report = ingest(
+            self.path, sources, options=read_options(**declared), reader=reader, workers=workers,
+            progress=progress, wait_s=wait_s,
+        )  # fmt: skip
+        self.refresh()
+        return report
+
+    def add_catalogue(
+        self, file: str | os.PathLike[str], key: str, *, on: str | None = None,
+        columns: Sequence[str] | None = None, name: str | None = None, wait_s: float = 60.0,
+    ) -> JoinReport:  # fmt: skip
+        """Join labels by ``obs_id``, ``target_name``, ``file`` or ``sky:1arcsec``."""
+        self._writable()
+        report = add_catalogue(
+            self.path, Path(file), key, on=on, columns=columns, name=name, wait_s=wait_s
+        )
+        self.refresh()
+        return report
+
+    def compact(self, wait_s: float = 60.0) -> None:
+        """Merge small files and rebuild the index; past versions stay readable."""
+        self._writable()
+        with open_writer(self.path, wait_s) as writer:
+            writer.compact()
+        self.refresh()
+
+    # looking ----------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """Counts: observations, files_stored, quarantined, version …"""
+        return self.store.status()
+
+    def quarantine(self) -> list[dict[str, Any]]:
+        """What could not be stored, with code, reason and remedy."""
+        return self.store.quarantine()
+
+    def find(
+        self, where: str | None = None, *, cone: tuple[float, float, float] | None = None,
+        target: str | None = None, columns: Sequence[str] | None = None, limit: int | None = None,
+    ) -> pa.Table:  # fmt: skip
+        """Catalogue rows that meet every condition; cone is (RA, Dec, radius), all in degrees."""
+        rows = self.store.find(where, cone, target, limit)
+        return self.store.catalogue(rows, columns or SUMMARY_COLUMNS)
+
+    def read(self, identifier: str) -> Spectrum:
+        """One spectrum as delivered."""
+        return self.store.read(identifier)
+
+    def window(self, identifier: str, lo_aa: float, hi_aa: float) -> Spectrum:
+        """The samples between two wavelengths (Å, as delivered)."""
+        return self.store.window(identifier, lo_aa, hi_aa)
+
+    def record(self, identifier: str) -> dict[str, Any]:
+        """The catalogue row of one observation, labels included."""
+        store = self.store
+        row = np.array([store.resolve(identifier)], np.int64)
+        record: dict[str, Any] = store.catalogue(row).to_pylist()[0]
+        for label in store.names("labels"):
+            fields = [f.name for f in store.dataset(f"labels/{label}").lance.schema]
+            for name in fields:
+                if name != "uid":
+                    value = store.label_column(f"{label}.{name}").take(pa.array(row))[0].as_py()
+                    if value is not None:
+                        record[f"{label}.{name}"] = value
+        return record
+
+    # asking -----------------------------------------------------------------------------------
+
+    def embed(
+        self, encoder: str = "pca", *, where: str | None = None, components: int | None = None,
+        refit: bool = False, progress: Progress | None = None, wait_s: float = 60.0,
+    ) -> EmbedReport:  # fmt: skip
+        """Fit one model per group of comparable spectra and give each spectrum its vector."""
+        self._writable()
+        report = embed(
+            self.path, encoder, where=where, components=components, refit=refit,
+            progress=progress, wait_s=wait_s,
+        )  # fmt: skip
+        self.refresh()
+        return report
+
+    def models(self) -> list[dict[str, Any]]:
+        """The embeddings of this version with their models."""
+        out = []
+        for name in self.store.names("embeddings"):
+            dataset = self.store.dataset(f"embeddings/{name}")
+            meta = {
+                k.decode(): v.decode() for k, v in (dataset.lance.schema.metadata or {}).items()
+            }
+            out.append({"name": name, "covered": len(dataset), **meta})
+        return out
+
+    def similar(
+        self, query: str | Spectrum, k: int = 20, *, where: str | None = None,
+        model: str | None = None, **declared: Any,
+    ) -> Similar:  # fmt: skip
+        """What is most like an observation, a file or a Spectrum, and why."""
+        return similar(self.store, query, k, where=where, model=model,
+                       options=read_options(**declared))  # fmt: skip
+
+    def outliers(
+        self, score: str = "reconstruction", k: int = 50, *, where: str | None = None,
+        model: str | None = None, progress: Progress | None = None,
+    ) -> Outliers:  # fmt: skip
+        """What is strange, and where in wavelength."""
+        found = outliers(self.path, score, k, where=where, model=model, version=self._as_of,
+                         progress=progress)  # fmt: skip
+        if self._as_of is None:
+            self.refresh()
+        return found

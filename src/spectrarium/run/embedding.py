@@ -1,0 +1,389 @@
+"""Store → embed → store: group what can be compared, fit one model a group, keep the vectors."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..domain.axis import Medium, SpecSys
+from ..domain.derived import NoiseSource
+from ..domain.errors import DataError, TransientError, UsageError
+from ..domain.progress import Progress, Silent
+from ..domain.spectrum import Normalisation
+from ..embed.domain import ModelDomain, SpectrumSummary, flux_kind
+from ..embed.encoder import Encoder, encoder_named
+from ..embed.grouping import GroupingRules, propose_models
+from ..embed.prepare import LeftOut, Prepared, Preparer
+from ..store.archive import Archive, Rows
+from ..store.writer import Writer, open_writer
+
+MAX_TRAIN = 100_000
+"""Spectra a linear model is fitted on at most; of more, evenly spaced ones."""
+RAM_BYTES = 2**30
+"""Prepared training spectra up to this size stay in memory; more go to a file on disk."""
+_SUMMARY = ("em_min", "em_max", "n_good", "em_pixel_kms", "medium", "specsys", "em_res_power",
+            "flux_unit", "normalisation", "snr", "n_orders")  # fmt: skip
+
+
+@dataclass
+class GroupReport:
+    """One model: what it covers, how it was trained."""
+
+    model: str
+    name: str
+    wave_min_aa: float
+    wave_max_aa: float
+    pixels: int
+    resolution: tuple[float, float | None]
+    frame: str
+    flux_kind: str
+    covered: int
+    trained_on: int
+    refitted: bool
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class EmbedReport:
+    """The models, and the observations without one by reason."""
+
+    groups: list[GroupReport] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+    observations: int = 0
+    covered: int = 0
+    version: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """Plain fields for ``--json``."""
+        return asdict(self)
+
+
+def summaries(archive: Archive, rows: Rows) -> list[SpectrumSummary]:
+    """What decides whether a model covers each observation, from the catalogue alone."""
+    table = archive.catalogue(rows, _SUMMARY)
+    columns = [table.column(name).to_pylist() for name in _SUMMARY]
+    return [_summary(*values) for values in zip(*columns, strict=True)]
+
+
+def _summary(
+    em_min: float | None, em_max: float | None, n_good: int, pixel_kms: float | None, medium: str,
+    specsys: str, res_power: float | None, flux_unit: str | None, normalisation: str,
+    snr: float | None, n_orders: int,
+) -> SpectrumSummary:  # fmt: skip
+    return SpectrumSummary(
+        em_min_aa=np.nan if em_min is None else em_min * 1e10,
+        em_max_aa=np.nan if em_max is None else em_max * 1e10,
+        n_good=n_good,
+        pixel_kms=pixel_kms or np.inf,
+        medium=Medium(medium),
+        specsys=SpecSys(specsys),
+        resolving_power=res_power,
+        flux_kind=flux_kind(flux_unit, Normalisation(normalisation)),
+        snr=snr,
+        n_orders=n_orders or 1,
+    )
+
+
+def embed(
+    root: Path,
+    encoder: str = "pca",
+    *,
+    where: str | None = None,
+    components: int | None = None,
+    refit: bool = False,
+    rules: GroupingRules | None = None,
+    progress: Progress | None = None,
+    wait_s: float = 60.0,
+) -> EmbedReport:
+    """Give every observation that a model can cover a vector.
+
+    Models that exist are used as they are for what has come since, unless `refit`; what no model
+    covers is grouped by shared coverage, one new model a group of at least 20.
+    """
+    progress = progress or Silent()
+    kind = encoder_named(encoder)
+    report = EmbedReport()
+    with open_writer(root, wait_s) as writer:
+        archive = writer.archive
+        rows = archive.find(where=where)
+        if not len(rows):
+            raise UsageError("no observation to embed", code="nothing_to_do",
+                             remedy="ingest some, or loosen --where")  # fmt: skip
+        report.observations = len(rows)
+        facts = summaries(archive, rows)
+        rest = np.arange(len(rows))
+        if not refit:
+            for name in _models_of(archive, encoder):
+                rest = _extend(writer, name, rows, facts, rest, report, progress)
+        _fit_groups(writer, kind, encoder, rows, facts, rest, components, rules, report, progress)
+        report.version = writer.archive.version
+    report.covered = sum(g.covered for g in report.groups)
+    return report
+
+
+def _models_of(archive: Archive, encoder: str) -> list[str]:
+    return [n for n in archive.names("embeddings") if n.split(".", 1)[0] == encoder]
+
+
+def model_dir(archive: Archive, name: str) -> Path:
+    """Folder of the model behind the embedding `name`."""
+    meta = archive.dataset(f"embeddings/{name}").lance.schema.metadata or {}
+    return archive.root / "models" / str(meta[b"model_id"].decode())
+
+
+def load_model(archive: Archive, name: str) -> Encoder:
+    """The encoder of an embedding, verified against its hash."""
+    if name not in archive.names("embeddings"):
+        raise UsageError(
+            f"there is no model {name!r}", code="no_model",
+            remedy="models: " + (", ".join(archive.names("embeddings")) or "none yet; run "
+                                 "`spectrarium embed --encoder pca`"),
+        )  # fmt: skip
+    return encoder_named(name.split(".", 1)[0]).load(model_dir(archive, name))
+
+
+def _fit_groups(
+    writer: Writer, kind: type[Encoder], encoder: str, rows: Rows, facts: list[SpectrumSummary],
+    rest: NDArray[np.int64], components: int | None, rules: GroupingRules | None,
+    report: EmbedReport, progress: Progress,
+) -> None:  # fmt: skip
+    proposal = propose_models([facts[i] for i in rest], rules)
+    left = Counter(proposal.left_out.values())
+    for group in proposal.models:
+        members = rows[rest[list(group.members)]]
+        model = kind(group.domain, **_settings(encoder, group.domain, len(members), components))  # type: ignore[call-arg]
+        name = f"{encoder}.{group.name}"
+        model.name = name  # type: ignore[attr-defined]
+        done = _fit_one(writer, model, name, members, progress)
+        if done is None:
+            left["too few usable spectra in its group"] += len(members)
+            continue
+        report.groups.append(done)
+        left.update(done.left_out)
+        _drop_scores(writer, name)
+    report.left_out = dict(left.most_common())
+
+
+def _settings(
+    encoder: str, domain: ModelDomain, members: int, components: int | None
+) -> dict[str, Any]:
+    if encoder != "pca":
+        return {}
+    from ..embed.pca_fit import FitSettings
+
+    most = max(2, min(members // 4, domain.n_pix // 4, 512))
+    return {
+        "settings": FitSettings(n_components=min(components or FitSettings().n_components, most))
+    }
+
+
+def _fit_one(
+    writer: Writer, model: Encoder, name: str, members: Rows, progress: Progress
+) -> GroupReport | None:
+    archive = writer.archive
+    step = max(1, -(-len(members) // MAX_TRAIN))
+    preparer = Preparer(model.domain)
+    with _PreparedStore(archive.root, len(members[::step]), model.domain.n_pix) as kept:
+        progress.start(f"preparing {name}", len(members[::step]))
+        for batch, _, _ in prepared(archive, preparer, members[::step]):
+            kept.add(batch)
+            progress.advance(len(batch))
+        if len(kept) < 2 * _components(model):
+            return None
+        progress.start(f"fitting {name}", None)
+        try:
+            model.fit(kept.batches, progress)
+        except DataError as error:
+            if error.code in ("too_few_spectra", "no_information"):
+                return None
+            raise
+        trained = len(kept)
+    ref = model.save(_free_dir(archive.root, model))
+    columns, left = _encode(archive, model, preparer, members, progress)
+    writer.put_table(f"embeddings/{name}", _table(columns, model, ref.model_id))
+    return _group_report(model, name, len(columns["uid"]), trained, True, left)
+
+
+def _components(model: Encoder) -> int:
+    settings = getattr(model, "settings", None)
+    return int(getattr(settings, "n_components", 2))
+
+
+def _free_dir(root: Path, model: Encoder) -> Path:
+    return root / "models" / model.ref.model_id
+
+
+def prepared(
+    archive: Archive, preparer: Preparer, rows: Rows, size: int = 256
+) -> Iterator[tuple[Prepared, Rows, tuple[LeftOut, ...]]]:
+    """(batch, catalogue rows given, those left out) over `rows` in storage order."""
+    for chunk, spectra in archive.scan(rows, size):
+        batch, left = preparer.batch(spectra)
+        yield batch, chunk, left
+
+
+def _encode(
+    archive: Archive, model: Encoder, preparer: Preparer, rows: Rows, progress: Progress
+) -> tuple[dict[str, list[Any]], Counter[str]]:
+    columns: dict[str, list[Any]] = {
+        k: [] for k in ("uid", "fingerprint", "vector", "variance", "chi2", "n_pix", "n_fit",
+                        "snr", "coverage", "scale", "noise_source")
+    }  # fmt: skip
+    left: Counter[str] = Counter()
+    progress.start("encoding", len(rows))
+    for batch, chunk, out in prepared(archive, preparer, rows):
+        if progress.cancelled():
+            raise TransientError("cancelled: nothing was stored", code="cancelled",
+                                 remedy="run the same command again")  # fmt: skip
+        left.update(o.reason for o in out)
+        progress.advance(len(chunk))
+        if not len(batch):
+            continue
+        encoded = model.encode(batch.flux, batch.ivar)
+        mine = chunk[batch.index]
+        columns["uid"].append(archive.index.value("uid", mine))
+        columns["fingerprint"].append(archive.index.value("fingerprint", mine))
+        columns["vector"].append(encoded.vectors)
+        columns["variance"].append(encoded.variance)
+        columns["chi2"].append(encoded.chi2)
+        columns["n_pix"].append(encoded.n_pix.astype(np.int64))
+        columns["n_fit"].append(encoded.n_fit)
+        for key in ("snr", "coverage", "scale"):
+            columns[key].append(getattr(batch, key))
+        columns["noise_source"].append(np.array([s.value for s in batch.noise_source], object))
+    return {k: np.concatenate(v) if v else [] for k, v in columns.items()}, left  # type: ignore[misc]
+
+
+def _table(columns: dict[str, Any], model: Encoder, model_id: str) -> pa.Table:
+    arrays = {}
+    for name, values in columns.items():
+        if name in ("vector", "variance"):
+            flat = pa.array(np.ascontiguousarray(values, np.float32).reshape(-1))
+            arrays[name] = pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+        else:
+            arrays[name] = pa.array(values)
+    ref = model.ref
+    meta = {"model_id": model_id, "model_name": ref.name, "version": ref.version,
+            "weights_hash": ref.weights_hash, "training": ref.training}  # fmt: skip
+    return pa.table(arrays).replace_schema_metadata(meta)
+
+
+def _group_report(
+    model: Encoder, name: str, covered: int, trained: int, refitted: bool, left: Counter[str]
+) -> GroupReport:
+    d = model.domain
+    high = d.resolution[1] if np.isfinite(d.resolution[1]) else None
+    return GroupReport(
+        model=model.ref.model_id, name=name, wave_min_aa=d.wave_min_aa,
+        wave_max_aa=d.wave_max_aa, pixels=d.n_pix, resolution=(d.resolution[0], high),
+        frame=d.frame, flux_kind=d.flux_kind.value, covered=covered, trained_on=trained,
+        refitted=refitted, left_out=dict(left),
+    )  # fmt: skip
+
+
+def _extend(
+    writer: Writer, name: str, rows: Rows, facts: Sequence[SpectrumSummary],
+    rest: NDArray[np.int64], report: EmbedReport, progress: Progress,
+) -> NDArray[np.int64]:  # fmt: skip
+    """Encode with an existing model what it covers and has not seen; returns what is left."""
+    archive = writer.archive
+    model = load_model(archive, name)
+    table = archive.table(f"embeddings/{name}")
+    known = np.isin(archive.index.value("uid", rows[rest]), table.column("uid").to_numpy())
+    fresh_prints = np.isin(
+        archive.index.value("fingerprint", rows[rest]), table.column("fingerprint").to_numpy()
+    )
+    done = known & fresh_prints
+    fits = np.array([model.domain.covers(facts[i])[0] for i in rest], bool)
+    todo = rest[fits & ~done]
+    left: Counter[str] = Counter()
+    if len(todo):
+        columns, left = _encode(archive, model, Preparer(model.domain), rows[todo], progress)
+        if len(columns["uid"]):
+            table = _merged(table, _table(columns, model, model.ref.model_id))
+            writer.put_table(f"embeddings/{name}", table)
+            _drop_scores(writer, name)
+            new = columns["uid"]
+            done = done | np.isin(archive.index.value("uid", rows[rest]), new)
+    if done.any():
+        trained = int(model.ref.training.split()[0]) if model.ref.training else 0
+        report.groups.append(_group_report(model, name, int(done.sum()), trained, False, left))
+    return rest[~done]
+
+
+def _merged(old: pa.Table, new: pa.Table) -> pa.Table:
+    """Old rows except those whose observation has a new content, then the new ones."""
+    keep = ~np.isin(old.column("uid").to_numpy(), new.column("uid").to_numpy())
+    old = old.filter(pa.array(keep))
+    return pa.concat_tables([old, new.cast(old.schema).replace_schema_metadata(
+        old.schema.metadata)])  # fmt: skip
+
+
+def _drop_scores(writer: Writer, name: str) -> None:
+    """Scores belong to the vectors they were made from."""
+    for score in writer.archive.names("scores"):
+        if score.endswith(f".{name}"):
+            writer.drop_table(f"scores/{score}")
+
+
+class _PreparedStore:
+    """Prepared training spectra kept for many passes: in memory, or in a file if they are many."""
+
+    def __init__(self, root: Path, n: int, n_pix: int) -> None:
+        self._shape = (n, n_pix)
+        self._n = 0
+        self._facts: list[Prepared] = []
+        self._folder: str | None = None
+        if 8 * n * n_pix > RAM_BYTES:
+            self._folder = tempfile.mkdtemp(prefix="training-", dir=root)
+            self._flux = self._map("flux")
+            self._ivar = self._map("ivar")
+        else:
+            self._flux, self._ivar = np.empty(self._shape, "f4"), np.empty(self._shape, "f4")
+
+    def _map(self, name: str) -> NDArray[np.float32]:
+        return np.memmap(f"{self._folder}/{name}", np.float32, "w+", shape=self._shape)
+
+    def __enter__(self) -> _PreparedStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __len__(self) -> int:
+        return self._n
+
+    def add(self, batch: Prepared) -> None:
+        """Keep a batch."""
+        stop = self._n + len(batch)
+        self._flux[self._n : stop] = batch.flux
+        self._ivar[self._n : stop] = batch.ivar
+        self._facts.append(batch)
+        self._n = stop
+        none = np.empty((0, self._shape[1]), "f4")
+        self._facts[-1] = Prepared(none, none, batch.scale, batch.snr, batch.coverage,
+                                   batch.noise_source, batch.index)  # fmt: skip
+
+    def batches(self) -> Iterable[Prepared]:
+        """All batches again."""
+        at = 0
+        for facts in self._facts:
+            n = len(facts.scale)
+            yield Prepared(
+                np.asarray(self._flux[at : at + n]), np.asarray(self._ivar[at : at + n]),
+                facts.scale, facts.snr, facts.coverage, facts.noise_source, facts.index,
+            )  # fmt: skip
+            at += n
+
+
+__all__ = ["EmbedReport", "NoiseSource", "embed", "load_model", "prepared", "summaries"]
