@@ -87,8 +87,10 @@ def read_model(directory: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]
                 remedy="train the model again or copy it again",
             ) from error  # fmt: skip
     if weights_hash(arrays) != card.get("weights_hash"):
-        raise DataError("weights do not match their card", code="hash_mismatch",
-                        where=str(directory), remedy="train the model again or copy it again")  # fmt: skip
+        raise DataError(
+            "weights do not match their card", code="hash_mismatch", where=str(directory),
+            remedy="train the model again or copy it again",
+        )  # fmt: skip
     return arrays, card
 
 

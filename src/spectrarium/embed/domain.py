@@ -156,12 +156,13 @@ class ModelDomain:
     @property
     def wave_aa(self) -> NDArray[np.float64]:
         """(n_pix,) pixel centres, Å, vacuum."""
-        return self.wave_min_aa * np.exp(self.log_step * np.arange(self.n_pix))
+        return np.asarray(self.wave_min_aa * np.exp(self.log_step * np.arange(self.n_pix)))
 
     @property
     def edges_aa(self) -> NDArray[np.float64]:
         """(n_pix + 1,) pixel edges, Å, vacuum."""
-        return self.wave_min_aa * np.exp(self.log_step * (np.arange(self.n_pix + 1) - 0.5))
+        steps = np.arange(self.n_pix + 1) - 0.5
+        return np.asarray(self.wave_min_aa * np.exp(self.log_step * steps))
 
     @property
     def unknown_medium_ok(self) -> bool:
@@ -192,7 +193,9 @@ class ModelDomain:
     def _wrong_extent(self, s: SpectrumSummary) -> str:
         covered = overlap_fraction(s.em_min_aa, s.em_max_aa, self.wave_min_aa, self.wave_max_aa)
         if not covered >= self.least_coverage:
-            return f"covers {100 * covered:.0f} % of {self.wave_min_aa:.0f}–{self.wave_max_aa:.0f} Å"
+            return (
+                f"covers {100 * covered:.0f} % of {self.wave_min_aa:.0f}–{self.wave_max_aa:.0f} Å"
+            )
         if s.pixel_kms > 3 * self.pixel_kms:
             return f"sampled too coarsely ({s.pixel_kms:.0f} km/s a pixel)"
         if s.snr is not None and self.min_snr is not None and s.snr < self.min_snr:
@@ -201,8 +204,11 @@ class ModelDomain:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the model card."""
-        return asdict(self) | {"flux_kind": self.flux_kind.value,
-                               "resolution": [self.resolution[0], _finite(self.resolution[1])]}  # fmt: skip
+        low, high = self.resolution
+        return asdict(self) | {
+            "flux_kind": self.flux_kind.value,
+            "resolution": [low, high if math.isfinite(high) else None],
+        }
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Self:
@@ -214,10 +220,6 @@ class ModelDomain:
             "resolution": (low, math.inf if high is None else high),
             "scale_range_aa": None if window is None else (window[0], window[1]),
         })  # fmt: skip
-
-
-def _finite(x: float) -> float | None:
-    return x if math.isfinite(x) else None
 
 
 def overlap_fraction(low: float, high: float, a: float, b: float) -> float:

@@ -40,7 +40,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class FitReport:
-    """How training went; history is the objective per spectrum after each pass, falling."""
+    """How training went; history is how much each pass changed the model."""
 
     n_spectra: int
     n_passes: int

@@ -216,9 +216,7 @@ def _domain(
     return kept, domain
 
 
-def _why_left(
-    s: SpectrumSummary, models: list[ProposedModel], rules: GroupingRules
-) -> str:
+def _why_left(s: SpectrumSummary, models: list[ProposedModel], rules: GroupingRules) -> str:
     if not models:
         return f"fewer than {rules.least_members} comparable spectra"
     reasons = sorted((m.domain.covers(s)[1] or "best range was shared by too few") for m in models)

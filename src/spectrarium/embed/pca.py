@@ -16,7 +16,7 @@ from ..domain.progress import Progress, Silent
 from .card import read_model, weights_hash, write_model
 from .domain import ModelDomain
 from .encoder import BatchFactory, Encoded, FitReport
-from .pca_fit import Fitted, FitSettings, fit_pca, standard_loadings
+from .pca_fit import Block, FitSettings, Fitted, fit_pca, standard_loadings
 from .posterior import F4, LinearModel
 
 _BLOCK = 256
@@ -93,11 +93,12 @@ class PCA:
         UsageError : too many components for memory, or batches on another grid
         """
 
-        def checked() -> Iterator[Any]:
+        def checked() -> Iterator[Block]:
             for batch in batches():
                 self._check(batch.flux, batch.ivar)
                 for start in range(0, len(batch), _BLOCK):
-                    yield batch[start : start + _BLOCK]
+                    rows = slice(start, start + _BLOCK)
+                    yield _informative(batch.flux[rows], batch.ivar[rows])
 
         fitted = fit_pca(checked, self.settings, progress or Silent())
         self._report = _report(fitted)
@@ -157,12 +158,12 @@ class PCA:
 
     def decode(self, vectors: NDArray[Any]) -> NDArray[np.float32]:
         """(n, d) coefficients → (n, n_pix) normalised flux."""
-        return self.mean + np.asarray(vectors, dtype=F4) @ self.components
+        return np.asarray(self.mean + np.asarray(vectors, dtype=F4) @ self.components)
 
     def metric_scale(self) -> NDArray[np.float32]:
         """(d,) variance^(−metric_power/2), in units of the first component's."""
         ratio = self.variances / self.variances[0]
-        return (ratio ** (-0.5 * self.metric_power)).astype(F4)
+        return np.asarray(ratio ** (-0.5 * self.metric_power), dtype=F4)
 
     def save(self, directory: Path) -> ModelRef:
         """Write ``NAME.npy`` and ``card.json`` into a new directory."""
@@ -193,6 +194,12 @@ class PCA:
             raise DataError(f"model card lacks or misnames {error}", code="bad_model",
                             where=str(directory)) from error  # fmt: skip
         return out
+
+
+def _informative(flux: NDArray[Any], ivar: NDArray[Any]) -> Block:
+    """float32, and 0 where there is no information: nothing that lies there may matter."""
+    good = (ivar > 0) & np.isfinite(ivar) & np.isfinite(flux)
+    return np.where(good, flux, 0).astype(F4), np.where(good, ivar, 0).astype(F4)
 
 
 def _report(fitted: Fitted) -> FitReport:

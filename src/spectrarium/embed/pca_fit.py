@@ -12,25 +12,25 @@ from numpy.typing import NDArray
 from ..domain.errors import DataError, UsageError
 from ..domain.progress import Progress
 from .posterior import F4, Array4, Array8, LinearModel, Posterior, unpack
-from .prepare import Prepared
 
 log = logging.getLogger(__name__)
 
-Batches = Callable[[], Iterable[Prepared]]
+Block = tuple[Array4, Array4]
+Batches = Callable[[], Iterable[Block]]
 _SLAB = 512 * 2**20
 """Bytes of per-pixel normal equations unpacked and solved at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
-    """n_components : 2–512 · max_passes, tolerance : stop when the objective falls by less
+    """n_components : 2–512 · max_passes, tolerance : stop when a pass changes the model by less
     clip : Huber threshold in σ · softening : least scatter, as a fraction of the flux scale
     sample : spectra kept in memory to start from · memory_bytes : refuse to use more
     """
 
     n_components: int = 20
     max_passes: int = 30
-    tolerance: float = 1e-3
+    tolerance: float = 0.01
     clip: float = 5.0
     softening: float = 0.005
     sample: int = 1_500
@@ -43,7 +43,7 @@ class Fitted:
     """A model in standard form: orthonormal components by falling variance.
 
     mean : (D,) · components : (k, D), rows of unit length · variances : (k,) of the coefficients
-    scatter : (D,) · history : objective per spectrum of each pass
+    scatter : (D,) · history : change of the model by each pass
     """
 
     mean: Array4
@@ -76,16 +76,15 @@ def fit_pca(batches: Batches, settings: FitSettings, progress: Progress) -> Fitt
     converged = False
     while len(history) < settings.max_passes and not converged and not progress.cancelled():
         sums = _Sums(model)
-        for batch in batches():
-            sums.add(batch.flux, batch.ivar, model, settings.clip)
-        history.append(sums.objective / sums.n)
-        model = sums.maximise(model, floor)
+        for block in batches():
+            sums.add(*block, model, settings.clip)
+        before, model = model, sums.maximise(model, floor)
+        history.append(_change(before, model))
         progress.advance()
-        if len(history) > 1:
-            converged = history[-2] - history[-1] < settings.tolerance * sums.pixels / sums.n
+        converged = history[-1] < settings.tolerance
     if not converged:
         log.warning("pca stopped after %d passes before it converged", len(history))
-    return _standard_form(model, batches, history, converged, n_spectra)
+    return _standard_form(model, history, converged, n_spectra)
 
 
 def _check_memory(model: LinearModel, settings: FitSettings) -> None:
@@ -96,6 +95,26 @@ def _check_memory(model: LinearModel, settings: FitSettings) -> None:
             f"{model.k} components of {model.mean.size} pixels need {needed / 2**30:.1f} GiB",
             code="bad_fit", remedy="ask for fewer components or a coarser grid",
         )  # fmt: skip
+
+
+def _change(before: LinearModel, after: LinearModel) -> float:
+    """How much a pass moved the model: its subspace, its variances or its scatter.
+
+    The largest of 1 − cos² of the principal angles (mean), |Δ ln variance| and |Δ ln scatter|
+    (medians). The likelihood is no guide: clipping changes it as the scatter finds its level.
+    """
+    old, new = before.loadings.astype(np.float64), after.loadings.astype(np.float64)
+    q_old, r_old = np.linalg.qr(old.T)
+    q_new, r_new = np.linalg.qr(new.T)
+    angles = np.linalg.svd(q_old.T @ q_new, compute_uv=False)
+    size_old, size_new = (np.linalg.svd(r, compute_uv=False) for r in (r_old, r_new))
+    level = np.log(after.scatter.astype(np.float64) / before.scatter.astype(np.float64))
+    tiny = 1e-12 * size_new[0]
+    return float(max(
+        np.mean(1.0 - np.minimum(angles, 1.0) ** 2),
+        2.0 * np.median(np.abs(np.log((size_new + tiny) / (size_old + tiny)))),
+        np.median(np.abs(level)),
+    ))  # fmt: skip
 
 
 def _initial(batches: Batches, settings: FitSettings) -> tuple[LinearModel, int]:
@@ -135,14 +154,14 @@ def _sample(batches: Batches, settings: FitSettings) -> tuple[Array4, Array4, in
     flux: list[Array4] = []
     ivar: list[Array4] = []
     n = 0
-    for batch in batches():
-        for row in range(len(batch)):
+    for block in batches():
+        for one_flux, one_ivar in zip(*block, strict=True):
             n += 1
             if len(flux) < size:
-                flux.append(batch.flux[row].copy())
-                ivar.append(batch.ivar[row].copy())
+                flux.append(one_flux.copy())
+                ivar.append(one_ivar.copy())
             elif (slot := int(rng.integers(n))) < size:
-                flux[slot], ivar[slot] = batch.flux[row].copy(), batch.ivar[row].copy()
+                flux[slot], ivar[slot] = one_flux.copy(), one_ivar.copy()
     if not flux:
         raise DataError("no spectra to learn from", code="too_few_spectra")
     return np.array(flux), np.array(ivar), n
@@ -160,9 +179,7 @@ class _Sums:
         self.scatter_top = np.zeros(pixels)
         self.scatter_bottom = np.zeros(pixels)
         self.second = np.zeros((size, size))
-        self.objective = 0.0
         self.n = 0
-        self.pixels = 0
 
     def add(self, flux: Array4, ivar: Array4, model: LinearModel, clip: float) -> None:
         """One batch: E-step and its sufficient statistics."""
@@ -176,7 +193,6 @@ class _Sums:
         self.right += used.T @ latent.astype(F4)
         self.second += moment.sum(axis=0)
         self._add_scatter(post, ivar, model)
-        self._add_objective(post, model.weights(ivar))
         self.n += len(flux)
 
     def _add_scatter(self, post: Posterior, ivar: Array4, model: LinearModel) -> None:
@@ -186,15 +202,6 @@ class _Sums:
         excess = post.residual**2 + model.spread(post.cov) - noise
         self.scatter_top += (square * excess).sum(axis=0, dtype=np.float64)
         self.scatter_bottom += square.sum(axis=0, dtype=np.float64)
-
-    def _add_objective(self, post: Posterior, full: Array4) -> None:
-        """−2 ln likelihood (up to a constant) with the clipped weights in the residual."""
-        informative = full > 0
-        logs = np.log(np.where(informative, full, F4(1)))
-        fit = (post.weight * post.residual**2).sum(dtype=np.float64)
-        prior = (post.mean**2).sum() + post.log_det.sum()
-        self.objective += float(fit + prior - logs.sum(dtype=np.float64))
-        self.pixels += int(informative.sum())
 
     def maximise(self, model: LinearModel, floor: float) -> LinearModel:
         """M-step per pixel, then the latent space rescaled to zero mean and unit covariance."""
@@ -219,9 +226,9 @@ class _Sums:
 
 
 def _standard_form(
-    model: LinearModel, batches: Batches, history: list[float], converged: bool, n_spectra: int
+    model: LinearModel, history: list[float], converged: bool, n_spectra: int
 ) -> Fitted:
-    gram = (model.loadings.astype(np.float64) @ model.loadings.T.astype(np.float64))
+    gram = model.loadings.astype(np.float64) @ model.loadings.T.astype(np.float64)
     values, vectors = np.linalg.eigh(gram)
     values, vectors = values[::-1], vectors[:, ::-1]
     values = np.maximum(values, values[0] * 1e-12)

@@ -20,13 +20,12 @@ _PACKED_BYTES = 512 * 2**20
 class Posterior:
     """Gaussian posterior of the latent coefficients z ~ N(0, 1) of each spectrum.
 
-    mean : (n, k) · cov : (n, k, k) · log_det : (n,) ln |I + WᵀΨ⁻¹W|
+    mean : (n, k) · cov : (n, k, k)
     residual : (n, D) y − μ − W z · weight : (n, D) the weights used, 0 = no information
     """
 
     mean: Array8
     cov: Array8
-    log_det: Array8
     residual: Array4
     weight: Array4
 
@@ -69,12 +68,10 @@ class LinearModel:
         diagonal = np.arange(self.k)
         precision[:, diagonal, diagonal] += 1.0
         right = ((weight * centred) @ self.loadings.T).astype(np.float64)
-        lower = np.linalg.cholesky(precision)
-        log_det = 2.0 * np.log(lower[:, diagonal, diagonal]).sum(axis=1)
-        cov = np.linalg.inv(precision)
+        cov: Array8 = np.linalg.inv(precision).astype(np.float64, copy=False)
         mean = np.einsum("nij,nj->ni", cov, right)
-        residual = centred - mean.astype(F4) @ self.loadings
-        return Posterior(mean, cov, log_det, residual, weight)
+        residual = np.asarray(centred - mean.astype(F4) @ self.loadings)
+        return Posterior(mean, cov, residual, weight)
 
     def spread(self, cov: Array8) -> Array4:
         """(n, D) variance of the reconstruction that the coefficients' covariance brings."""
@@ -98,7 +95,8 @@ class LinearModel:
         """(n, k, k) WᵀΨ⁻¹W of every spectrum."""
         pairs = self._all_pairs()
         if pairs is None:
-            return np.array([(self.loadings * w) @ self.loadings.T for w in weight], dtype=float)
+            rows = [(self.loadings * w) @ self.loadings.T for w in weight]
+            return np.array(rows, dtype=np.float64)
         return unpack((weight @ pairs.T).astype(np.float64), self.k)
 
 

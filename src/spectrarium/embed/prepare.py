@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -20,7 +21,8 @@ from ..domain.spectrum import Spectrum
 from ..domain.units import C_KMS, parse_unit
 from ..measure.airvac import air_to_vac
 from ..measure.noise import MAD_TO_SIGMA, noise_sigma
-from ..measure.resample import Resampler, pixel_bounds
+from ..measure.pixels import pixel_bounds
+from ..measure.resample import Resampler
 from .domain import FluxKind, ModelDomain, SpectrumSummary, flux_kind
 
 F4 = np.float32
@@ -113,7 +115,7 @@ class Preparer:
             if isinstance(row, str):
                 left.append(LeftOut(at, row))
             else:
-                rows.append(row._replace(index=at))
+                rows.append(row._replace(position=at))
         return self._stack(rows), tuple(left)
 
     def _stack(self, rows: list[_Row]) -> Prepared:
@@ -125,7 +127,7 @@ class Preparer:
             snr=np.array([r.snr for r in rows], dtype=np.float64),
             coverage=np.array([r.coverage for r in rows], dtype=np.float64),
             noise_source=tuple(r.noise for r in rows),
-            index=np.array([r.index for r in rows], dtype=np.int64),
+            index=np.array([r.position for r in rows], dtype=np.int64),
         )
 
     def _row(self, s: Spectrum) -> _Row | str:
@@ -221,7 +223,9 @@ class Preparer:
         if not (np.isfinite(scale) and scale > 0):
             return "flux is zero"
         everywhere = ivar > 0
-        signal = scale if self.domain.flux_kind is FluxKind.CONTINUUM_SUBTRACTED else flux[everywhere]
+        signal = (
+            scale if self.domain.flux_kind is FluxKind.CONTINUUM_SUBTRACTED else flux[everywhere]
+        )
         snr = float(np.median(signal * np.sqrt(ivar[everywhere])))
         if self.domain.min_snr is not None and snr < self.domain.min_snr:
             return f"S/N {snr:.1f} below {self.domain.min_snr:.1f}"
@@ -241,7 +245,7 @@ class _Row(NamedTuple):
     snr: float
     coverage: float
     noise: NoiseSource
-    index: int
+    position: int
 
 
 def flux_scale(
@@ -274,7 +278,7 @@ def estimated_ivar(
     molecular bands count as noise; noise correlated beyond two pixels is underestimated.
     """
     edges = np.linspace(0, flux.size, min(blocks, max(1, flux.size // 64)) + 1).astype(int)
-    pairs = list(zip(edges[:-1], edges[1:], strict=True))
+    pairs = list(pairwise(edges.tolist()))
     sigma = np.array([noise_sigma(flux[a:b], mask[a:b]) for a, b in pairs])
     known = np.isfinite(sigma) & (sigma > 0)
     if not known.any():
