@@ -62,6 +62,7 @@ def rows(n_valid: list[int], **scalars: Any) -> fits.BinTableHDU:
         fits.Column("FLUX_ERROR", f"{N}D", "Jy", array=err),
         fits.Column("DQ", f"{N}J", bzero=2**31, array=np.tile(DQ, (k, 1))),
         fits.Column("N_ALONGDISP", "J", array=n_valid),
+        fits.Column("SOURCE_TYPE", "20A", array=["POINT"] * k),
     ]
     for name, values in scalars.items():
         code = "J" if name in {"SOURCE_ID", "INT_NUM"} else "D"
@@ -145,6 +146,7 @@ def test_rows_of_sources_lose_their_padding() -> None:
     assert np.array_equal(b.flux, FLUX[:50] * 2)
     assert np.array_equal(b.flags, DQ[:50])
     assert (b.observation.s_ra, b.observation.metadata["source_id"]) == (214.9, 12)
+    assert b.observation.metadata["source_type"] == "POINT"
     assert b.provenance.row == 1
     assert isinstance(none, NotASpectrum)
     assert none.row == 2
