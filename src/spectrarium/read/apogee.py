@@ -19,6 +19,7 @@ from .apogee_values import (
     RESOLVING_POWER,
     apogee_provenance,
     extras,
+    flag_sentinels,
     image,
     magnitude,
     positive,
@@ -94,6 +95,7 @@ def read_visit(source: SourceFile) -> Iterator[Item]:
     fits = source.fits
     flux = fits[1].image()
     shape = flux.shape
+    error = image(fits, 2, shape)
     observation = _visit_observation(source)
     yield EchelleSpectrum(
         axis=SpectralAxis(
@@ -101,9 +103,9 @@ def read_visit(source: SourceFile) -> Iterator[Item]:
             specsys=SpecSys.TOPOCENT,
         ),
         flux=flux,
-        uncertainty=image(fits, 2, shape),
+        uncertainty=error,
         uncertainty_kind=UncertaintyKind.STD,
-        flags=image(fits, 3, shape),
+        flags=flag_sentinels(image(fits, 3, shape), error),
         flag_scheme=PIXMASK,
         flux_unit=FLUX_UNIT,
         flux_calibration=FluxCalibration.ABSOLUTE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.errors import DataError
@@ -22,12 +23,13 @@ ERR_BAD = 1e10
 _BITS = {
     0: "BADPIX", 1: "CRPIX", 2: "SATPIX", 3: "UNFIXABLE", 4: "BADDARK", 5: "BADFLAT", 6: "BADERR",
     7: "NOSKY", 8: "LITTROW_GHOST", 9: "PERSIST_HIGH", 10: "PERSIST_MED", 11: "PERSIST_LOW",
-    12: "SIG_SKYLINE", 13: "SIG_TELLURIC", 14: "NOT_ENOUGH_PSF", 16: "FERRE_MASK",
+    12: "SIG_SKYLINE", 13: "SIG_TELLURIC", 14: "NOT_ENOUGH_PSF", 16: "FERRE_MASK", 30: "NO_DATA",
 }  # fmt: skip
 PIXMASK = FlagScheme(
-    "APOGEE_PIXMASK", MappingProxyType(_BITS), bad=sum(1 << b for b in (*range(8), 14))
+    "APOGEE_PIXMASK", MappingProxyType(_BITS), bad=sum(1 << b for b in (*range(8), 14, 30))
 )
-"""Bad as the survey's own PixelBitMask has it; ghosts, persistence, sky and telluric lines warn."""
+"""Bad as the survey's own PixelBitMask has it; ghosts, persistence, sky and telluric lines warn.
+Bit 30 is ours: the error is the sentinel 1e10 and no bad bit of the survey says so."""
 ERRORMASK = FlagScheme("APOGEE_ERROR", MappingProxyType({0: "NO_DATA"}), bad=1)
 """aspcapStar has no mask: flags are built from its sentinel, error ≥ 1e10 or ≤ 0."""
 
@@ -56,6 +58,16 @@ def extras(fits: FitsFile, shape: tuple[int, ...], first: int) -> dict[str, NDAr
     names = ("sky", "sky_error", "telluric", "telluric_error")
     found = {name: optional(fits, first + i, shape) for i, name in enumerate(names)}
     return {name: array for name, array in found.items() if array is not None}
+
+
+def flag_sentinels(flags: NDArray[Any], error: NDArray[Any]) -> NDArray[Any]:
+    """The flags as delivered; widened by bit 30 only where an error of 1e10 goes unflagged."""
+    missed = (error >= ERR_BAD) & ~PIXMASK.mask(flags)
+    if not missed.any():
+        return flags
+    wide = flags.astype(np.int32)
+    wide[missed] |= 1 << 30
+    return wide
 
 
 def positive(h: Header, *keys: str) -> float | None:
