@@ -54,7 +54,7 @@ def recognise(source: SourceFile) -> int:
 def _prefix(header: Header) -> str | None:
     """``ESO``, ``TNG`` or ``OHP``, the observatory under which the DRS wrote its keywords."""
     for prefix in _PREFIXES:
-        if f"HIERARCH {prefix} DRS " in header.text:
+        if f"HIERARCH {prefix} DRS ".encode() in header.raw:
             return prefix
     return None
 
@@ -83,7 +83,7 @@ def read(source: SourceFile) -> Iterator[Item]:
 
 def _other_product(hdu: Hdu, prefix: str) -> str | None:
     header = hdu.header
-    if f"HIERARCH {prefix} DRS BIS " in header.text:
+    if f"HIERARCH {prefix} DRS BIS ".encode() in header.raw:
         return "line bisector"
     mask = header.string(f"{prefix} DRS CCF MASK")
     # spectra may carry the results of the CCF; only the CCF itself has a velocity axis
@@ -100,8 +100,10 @@ def _other_product(hdu: Hdu, prefix: str) -> str | None:
 
 def _calibration(hdu: Hdu, kind: str) -> str:
     """Which calibration product: their headers are alike, their numbers are not."""
-    values = hdu.image()
-    middle = values.reshape(-1, values.shape[-1])[:, values.shape[-1] // 4 : -values.shape[-1] // 4]
+    n = hdu.axes[0]
+    if n < 8 or 0 in hdu.axes:
+        return f"calibration exposure ({kind})"
+    middle = hdu.image().reshape(-1, n)[:, n // 4 : -(n // 4)]
     step = np.diff(middle.astype(np.float64), axis=1)
     if np.all(step > 0) and float(middle.min()) > 3000 and float(middle.max()) < 25_000:
         return "wavelength map"
@@ -200,7 +202,7 @@ def _polynomials(header: Header, prefix: str, shape: tuple[int, ...]) -> NDArray
     found = re.findall(
         rf"HIERARCH {prefix} DRS CAL TH COEFF LL(\d+) *= *([-+.\deEdD]+)", header.text
     )
-    if not isinstance(degree, int) or degree < 1 or not found:
+    if not isinstance(degree, int) or not 1 <= degree <= 20 or not found:
         return None
     n_orders, n = shape
     coefficients = np.zeros(n_orders * (degree + 1))

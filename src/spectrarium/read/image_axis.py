@@ -30,7 +30,8 @@ def linear_wcs(header: Header, n: int) -> LinearWCS | None:
     if not cdelt:
         cdelt = header.number("CDELT1")
     crpix = header.number("CRPIX1")
-    if crval is None or not cdelt or (crval in (0.0, 1.0) and cdelt == 1.0):
+    counts_pixels = crval in (0.0, 1.0) and cdelt == 1.0 and header.string("CUNIT1") is None
+    if crval is None or not cdelt or counts_pixels:
         crval, cdelt, crpix = header.number("W0"), header.number("WPC"), 1.0
         if crval is None or not cdelt:
             return None
@@ -46,22 +47,28 @@ def dispersion_unit(
 ) -> tuple[str, tuple[str, ...]]:
     """Unit of axis 1 and notes: WAT1 units, CUNIT1, a unit in CTYPE1, the user's; else Å.
 
-    Raises DataError (no_wave_unit) where nothing says and Å would be implausible.
+    Raises DataError: no_wave_unit where nothing says and Å would be implausible or CUNIT1 names
+    something else; no_rest_frequency for a velocity that cannot become a wavelength.
     """
     said = header.string("CUNIT1")
+    has_rest = header.number("RESTFRQ", "RESTFREQ") is not None
     for text in (wat(header, 1).get("units"), said, header.string("CTYPE1")):
         kind = spectral_kind(text) if text else None
-        if kind is None or (kind == "velocity" and not header.number("RESTFRQ", "RESTFREQ")):
-            continue
-        return str(parse_unit(text)), ()
+        if kind == "velocity" and not has_rest:
+            raise DataError(
+                "a velocity axis without a rest frequency", code="no_rest_frequency",
+                where=source.where, hdu=hdu, remedy="add RESTFRQ to the header",
+            )  # fmt: skip
+        if kind is not None:
+            return str(parse_unit(text)), ()
     notes = (f"CUNIT1 = {said!r} is not a spectral unit: ignored",) if said else ()
     if source.options.wave_unit:
         return source.options.wave_unit, notes
     ends = _ends(coordinate, scale)
-    if not (_PLAUSIBLE_AA[0] <= ends[0] and ends[1] <= _PLAUSIBLE_AA[1]):
+    if said or not (_PLAUSIBLE_AA[0] <= ends[0] and ends[1] <= _PLAUSIBLE_AA[1]):
+        why = f"CUNIT1 = {said!r}" if said else f"{ends[0]:g} … {ends[1]:g} is not plausible in Å"
         raise DataError(
-            f"the header names no wavelength unit and {ends[0]:g} … {ends[1]:g} is not plausible "
-            "in Angstrom",
+            f"the header names no unit of wavelength, and {why}",
             code="no_wave_unit", where=source.where, hdu=hdu,
             remedy="declare it with --wave-unit",
         )  # fmt: skip

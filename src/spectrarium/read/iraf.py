@@ -29,6 +29,8 @@ from .source import SourceFile
 
 _PADDING = FlagScheme("IRAF nw", {0: "BEYOND_VALID_PIXELS"})
 _MIN_PIXELS = 10
+_MAX_BANDS = 16
+_MAX_UNNAMED_LINES = 64
 
 
 def recognise(source: SourceFile) -> int:
@@ -40,6 +42,8 @@ def recognise(source: SourceFile) -> int:
 
 def _is_iraf(hdu: Hdu) -> bool:
     if hdu.kind != "image" or not 1 <= len(hdu.axes) <= 3 or hdu.axes[0] < _MIN_PIXELS:
+        return False
+    if 0 in hdu.axes or (len(hdu.axes) == 3 and hdu.axes[2] > _MAX_BANDS):
         return False
     h = hdu.header
     system = wat(h, 0).get("system", "")
@@ -64,9 +68,7 @@ def read(source: SourceFile) -> Iterator[Item]:
 
 def _read_hdu(source: SourceFile, hdu: Hdu) -> Iterator[Item]:
     header = hdu.header
-    if wat(header, 0).get("system") == "world" and header.number("DISPAXIS") and (
-        len(hdu.axes) > 1 and max(hdu.axes[1:]) > 1
-    ):  # fmt: skip
+    if _is_slit(hdu):
         yield NotASpectrum("long-slit image (IRAF ndspec)", hdu=hdu.index)
         return
     if is_error_array(source, header, hdu):
@@ -86,6 +88,16 @@ def _read_hdu(source: SourceFile, hdu: Hdu) -> Iterator[Item]:
         else:
             row = i if len(lines) > 1 else None
             yield _spectrum(source, hdu, cube[:, i], roles, line, row, notes)
+
+
+def _is_slit(hdu: Hdu) -> bool:
+    """True when the lines are places along a slit: no apertures, and DISPAXIS or many lines."""
+    lines = hdu.axes[1] if len(hdu.axes) > 1 else 1
+    system = wat(hdu.header, 0).get("system")
+    if lines == 1 or system in ("equispec", "multispec") or "APNUM1" in hdu.header:
+        return False
+    multispec = str(hdu.header.get("CTYPE1", "")).startswith("MULTISPE")
+    return not multispec and ("DISPAXIS" in hdu.header or lines > _MAX_UNNAMED_LINES)
 
 
 # ---------------------------------------------------------------- apertures and bands

@@ -221,9 +221,10 @@ class Physical:
 
 
 def physical(header: Header, axis: int) -> Physical:
-    """The LTV/LTM keywords of an axis; the identity where they are absent or singular."""
+    """The LTV/LTM keywords of an axis; the identity where absent or absurd."""
     ltm = header.number(f"LTM{axis}_{axis}")
-    return Physical(header.number(f"LTV{axis}") or 0.0, ltm if ltm else 1.0)
+    ltv = header.number(f"LTV{axis}") or 0.0
+    return Physical(ltv if abs(ltv) < 1e9 else 0.0, ltm if ltm and 1e-6 < abs(ltm) < 1e6 else 1.0)
 
 
 def dropped_line(header: Header) -> int | None:
