@@ -15,6 +15,7 @@ from ..domain.observation import Observation
 from ..domain.spectrum import Spectrum, UncertaintyKind
 from .fits import Hdu, Header
 from .header_values import metadata, mjd_of, provenance, valid_sky
+from .negative_errors import flag_negative_errors
 from .registry import CERTAIN, Item, NotASpectrum, Reader
 from .source import SourceFile
 from .spectral_words import flux_unit_text, no_wave_unit, wave_unit_text
@@ -58,10 +59,16 @@ def read(source: SourceFile) -> Iterator[Item]:
             axis = _axis(source, header, wave, row, flux.shape[1], unit, scale)
             observation = _observation(source, header, columns, row)
             notes = () if observation.s_ra is not None else ("no coordinates",)
+            # 2dfdr's sky subtraction leaves single pixels with a negative variance
+            flags, scheme, note = flag_negative_errors(
+                variance[row], UncertaintyKind.VAR, None, None, (UncertaintyKind.VAR,)
+            )
             yield Spectrum(
                 axis=axis, flux=flux[row], observation=observation,
                 provenance=provenance(source, "marz", hdu=flux_hdu.index, row=row,
-                                      pipeline=header.string("ORIGIN"), warnings=notes),
+                                      pipeline=header.string("ORIGIN"),
+                                      warnings=(*notes, note) if note else notes),
+                flags=flags, flag_scheme=scheme,
                 uncertainty=variance[row], uncertainty_kind=UncertaintyKind.VAR,
                 flux_unit=_flux_unit(source, header),
             )  # fmt: skip
@@ -153,7 +160,7 @@ READERS: tuple[Reader, ...] = (
         medium="VACUUM keyword (T vacuum, F air), else unknown",
         frame="TOPOCENT where DO_HELIO asks for the correction, else unknown",
         uncertainty="variance",
-        mask="none (NaN outside the common grid)",
+        mask="negative variances; NaN outside the common grid",
         why_own="specutils' OzDES loader takes a fixed unit and drops medium, fibres and log axis",
         source="Hinton et al. 2016, Astronomy and Computing 15, 61; Samreay/Marz issue 156",
     ),

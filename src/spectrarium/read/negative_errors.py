@@ -21,24 +21,27 @@ def flag_negative_errors(
     kind: UncertaintyKind,
     flags: NDArray[Any] | None,
     scheme: FlagScheme | None,
+    kinds: tuple[UncertaintyKind, ...] = (UncertaintyKind.STD,),
 ) -> tuple[NDArray[Any] | None, FlagScheme | None, str | None]:
     """Flags, their scheme and a note, with `BIT` set where a standard deviation is negative.
 
     Old pipelines write −σ or −1 for pixels that were rejected, and sky subtraction leaves such
     values where it failed: of the public spectra at hand 6 of 24 GALAH arms and 385 of 3939 of
     supernovae have some.
-    Nothing changes for variances and inverse variances, where a negative value has no such
-    meaning, nor when more than half of the numbers are negative: the common check refuses both.
+    Nothing changes for variances and inverse variances (unless `kinds` names them for a format
+    known to have such), nor when more than half of the numbers are negative: the common check
+    refuses both.
 
     Parameters
     ----------
     error : (n,) as delivered, of `kind` · flags, scheme : as delivered, or None
+    kinds : the kinds of uncertainty that are treated
     Returns
     -------
     flags, scheme : the same objects when no number is negative
     note : a warning for the provenance, or None
     """
-    if error is None or kind is not UncertaintyKind.STD or error.dtype.kind not in "fi":
+    if error is None or kind not in kinds or error.dtype.kind not in "fi":
         return flags, scheme, None
     negative = error < 0
     count = int(np.count_nonzero(negative))
@@ -50,4 +53,4 @@ def flag_negative_errors(
     old = scheme or FlagScheme("uncertainty" if flags is None else "flags")
     bad = old.bad if old.bad is None else old.bad | (1 << BIT)
     new = FlagScheme(old.name, {**old.bits, BIT: NAME}, bad)
-    return wide, new, f"{count} pixels with a negative error are flagged ({NAME})"
+    return wide, new, f"{count} pixels with a negative {kind.value} are flagged ({NAME})"

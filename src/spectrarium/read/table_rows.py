@@ -37,6 +37,7 @@ class Facts:
 
     wave_unit, flux_unit : used only where the columns have no unit of their own
     good_value : the value of the flags column that means good, where that is not 0
+    flag_scheme : what the flags column means, where that is documented
     notes : warnings that hold for every spectrum of the format
     """
 
@@ -48,6 +49,7 @@ class Facts:
     calibration: FluxCalibration = FluxCalibration.UNKNOWN
     normalisation: Normalisation = Normalisation.UNKNOWN
     good_value: int | None = None
+    flag_scheme: FlagScheme | None = None
     pipeline: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -215,5 +217,7 @@ def _flags(
         raw = whole
     if raw.dtype.kind not in "biu":
         return None, None
+    if facts.flag_scheme is not None:
+        return raw, facts.flag_scheme
     notes.append(f"any non-zero value of {name} is taken as bad: the file does not explain it")
     return raw, FlagScheme(name)
