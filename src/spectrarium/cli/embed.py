@@ -1,0 +1,49 @@
+"""``spectrarium embed``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..settings import Settings
+from .output import archive_only, console, emit, json_option, opened, progress_bar, show_table
+
+
+@click.command()
+@click.option("--encoder", default="pca", show_default=True, help="Which kind of model.")
+@click.option("--where", default=None, help="Only observations that meet this filter.")
+@click.option("--components", type=click.IntRange(2, 512), default=None, help="Of each model.")
+@click.option("--refit", is_flag=True, help="Fit anew instead of extending the models there are.")
+@archive_only
+@json_option
+def command(
+    encoder: str, where: str | None, components: int | None, refit: bool, folder: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Fit one model per group of spectra that can be compared, and embed them.
+
+    What no model covers is listed with the reason; nothing is imputed beyond its coverage.
+    """
+    with progress_bar() as bar:
+        report = opened(folder).embed(
+            encoder, where=where, components=components, refit=refit, progress=bar,
+            wait_s=Settings().wait_s,
+        )  # fmt: skip
+    if as_json:
+        emit(report.record())
+        return
+    rows = [
+        {
+            "model": g.name, "covers": g.covered, "trained on": g.trained_on,
+            "range Å": f"{g.wave_min_aa:.0f}–{g.wave_max_aa:.0f}", "pixels": g.pixels,
+            "λ/Δλ": f"{g.resolution[0]:.0f}–{g.resolution[1] or float('inf'):.0f}",
+            "frame": g.frame, "flux": g.flux_kind, "fitted": "now" if g.refitted else "before",
+        }
+        for g in report.groups
+    ]  # fmt: skip
+    show_table(rows, list(rows[0]) if rows else ["model"])
+    console.print(f"{report.covered} of {report.observations} observations have a vector")
+    if report.left_out:
+        left = [{"without": n, "reason": reason} for reason, n in report.left_out.items()]
+        show_table(left, ["without", "reason"])
