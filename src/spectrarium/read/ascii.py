@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +58,19 @@ def recognise(source: SourceFile) -> int:
     """Score of a text file by its first lines (a tenth of a millisecond)."""
     if source.is_fits or source.data[:1] in (b"<", b"{", b"[", b"\x89"):
         return 0
-    table = sniff(source.data)
-    return 0 if table is None else judge(table).score
+    return _seen(source)[1].score
+
+
+_known: WeakKeyDictionary[SourceFile, tuple[TextTable | None, Verdict]] = WeakKeyDictionary()
+
+
+def _seen(source: SourceFile) -> tuple[TextTable | None, Verdict]:
+    """Form and verdict of a file, found once for recognising and reading it."""
+    found = _known.get(source)
+    if found is None:
+        table = sniff(source.data)
+        found = _known[source] = (table, _NOTHING if table is None else judge(table))
+    return found
 
 
 def judge(table: TextTable) -> Verdict:
@@ -142,8 +154,7 @@ def scattered(wave: NDArray[np.float64]) -> bool:
 
 def read(source: SourceFile) -> Iterator[Item]:
     """The spectrum in a text file, or what else the file is."""
-    table = sniff(source.data)
-    verdict = _NOTHING if table is None else judge(table)
+    table, verdict = _seen(source)
     if table is None or verdict.score == 0:
         raise DataError(
             "is not a table of wavelengths and fluxes", code="unknown_format", where=source.where,

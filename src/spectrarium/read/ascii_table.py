@@ -64,7 +64,7 @@ def sniff(data: Any) -> TextTable | None:
         return None
     delimiter = _delimiter(rows)
     cells = [_split(line, delimiter) for line in rows]
-    ecsv = bool(comments) and comments[0].startswith("%ECSV")
+    ecsv = head.lstrip(b"\xef\xbb\xbf").startswith(b"# %ECSV")
     names: list[str] = []
     units: list[str | None] = []
     if not any(_is_number(c) for c in cells[0]):
@@ -170,8 +170,8 @@ def _names_from_comments(comments: Sequence[str], n: int) -> tuple[list[str], li
     if len(described) == n:
         return [m[2] for m in described], [None if m[1] == "---" else m[1] for m in described]
     for comment in reversed([c for c in comments if not _KEY.fullmatch(c)]):
-        for cells in (comment.split(","), comment.split("\t"), re.split(r"\s{2,}", comment),
-                      comment.split()):  # fmt: skip
+        for mark in (",", r"\t", ";", r"\s{2,}", r"\s+"):
+            cells = re.split(mark, comment)
             names = [cell.strip() for cell in cells]
             if len(names) == n and sum(meaning(name) is not None for name in names) >= 1:
                 return names, [None] * n
@@ -210,14 +210,14 @@ def load(data: Any, table: TextTable, where: str) -> tuple[list[NDArray[Any]], l
         body = b"\n".join(kept)
     names = [f"f{i}" for i in range(len(table.names))]
     try:
-        found = pc.read_csv(
+        found = pc.open_csv(  # the streaming reader: read_csv hands over to threads
             pa.BufferReader(body),
             read_options=pc.ReadOptions(
                 use_threads=False, column_names=names, block_size=max(len(body) + 1, 2**20)
             ),
             parse_options=pc.ParseOptions(delimiter=mark.decode(), ignore_empty_lines=True),
             convert_options=pc.ConvertOptions(strings_can_be_null=True),
-        )
+        ).read_all()
     except pa.ArrowInvalid as error:
         raise DataError(
             f"the table is damaged: {str(error).splitlines()[0]}", code="bad_table", where=where,

@@ -20,6 +20,7 @@ from ..domain.spectrum import (
     UncertaintyKind,
 )
 from .header_values import provenance
+from .negative_errors import flag_negative_errors
 from .row_fields import FluxKind, flux_kind_of, medium_of, observation, present, specsys_of
 from .source import SourceFile
 
@@ -70,7 +71,8 @@ def spectrum_of(
     Raises DataError for arrays that do not fit together or a unit that is none.
     """
     flux = _flux_words(samples, values, source)
-    uncertainty, kind, flags, extras = _quality(samples, values)
+    quality = _quality(samples, values)
+    warnings = (*warnings, *quality.warnings)
     obs = observation(values, source, obs_id=obs_id, collection=collection)
     if obs.s_ra is None:
         warnings = (*warnings, "no coordinates")
@@ -78,10 +80,10 @@ def spectrum_of(
         return Spectrum(
             axis=_axis(samples, values, source), flux=samples.flux, observation=obs,
             provenance=provenance(source, reader, row=row, warnings=warnings),
-            uncertainty=uncertainty, uncertainty_kind=kind, flags=flags,
-            flag_scheme=None if flags is None else FlagScheme(samples.flag_name),
+            uncertainty=quality.uncertainty, uncertainty_kind=quality.kind,
+            flags=quality.flags, flag_scheme=quality.scheme, extras=quality.extras,
             flux_unit=flux.unit, flux_calibration=flux.calibration,
-            normalisation=flux.normalisation, extras=extras,
+            normalisation=flux.normalisation,
         )  # fmt: skip
     except DataError as error:
         error.where, error.row = error.where or source.where, row
@@ -126,9 +128,17 @@ def _word(words: type[_Word], value: Any, default: _Word) -> _Word:
     return next((w for w in words if w.value.lower() == text), default)
 
 
-def _quality(
-    samples: Samples, values: Mapping[str, Any]
-) -> tuple[NDArray[Any] | None, UncertaintyKind, NDArray[Any] | None, Mapping[str, NDArray[Any]]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Quality:
+    uncertainty: NDArray[Any] | None
+    kind: UncertaintyKind
+    flags: NDArray[Any] | None
+    scheme: FlagScheme | None
+    extras: Mapping[str, NDArray[Any]]
+    warnings: tuple[str, ...]
+
+
+def _quality(samples: Samples, values: Mapping[str, Any]) -> _Quality:
     """Uncertainty (None if it holds no number), its kind, flags if they are integers, extras."""
     uncertainty, kind = samples.uncertainty, samples.kind
     if kind is UncertaintyKind.STD:
@@ -139,4 +149,6 @@ def _quality(
     if flags is not None and flags.dtype.kind not in "iub":
         extras = {**extras, samples.flag_name: flags}
         flags = None
-    return uncertainty, kind, flags, extras
+    scheme = None if flags is None else FlagScheme(samples.flag_name)
+    flags, scheme, note = flag_negative_errors(uncertainty, kind, flags, scheme)
+    return _Quality(uncertainty, kind, flags, scheme, extras, () if note is None else (note,))
