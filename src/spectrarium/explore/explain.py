@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,12 @@ from ..domain.errors import UsageError
 
 CLIP = 10.0
 """Residuals count as this many σ at most, so that one hot pixel cannot hide a broad feature."""
-_CHANCE = 12.0
-"""A region's Σ(r² − 2) must exceed this: under pure noise about 1 in 100 spectra has one."""
+_LEVEL, _CAP = 1.5, 4.5
+"""A pixel argues for its region if r² is above _LEVEL × the mean, by _CAP − _LEVEL at most: so two
+features join only when the gap between them is less than about twice their width."""
+_CHANCE = 8.0
+"""Σ(r² − 2) of a region must exceed this + 2 ln n: measured, pure noise of 400 to 4000 pixels has
+such a region in about 1 of 100 spectra."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ def regions(wave_aa: NDArray[Any], residual: NDArray[Any], most: int = 3) -> tup
     -------
     up to `most` regions by falling contribution (their share of Σr²); none if the residual looks
     like noise all over
-    Source: maximal-sum segments (Kadane's algorithm) of r² − max(2, 2⟨r²⟩), taken one by one.
+    Source: maximal-sum segments (Kadane's algorithm) of capped r², strongest first.
     """
     r = np.clip(residual.astype(np.float64), -CLIP, CLIP)
     square = r**2
@@ -88,14 +93,16 @@ def regions(wave_aa: NDArray[Any], residual: NDArray[Any], most: int = 3) -> tup
     total = float(square.sum())
     if not informative.any() or total <= 0:
         return ()
-    level = max(2.0, 2.0 * total / float(np.count_nonzero(informative)))
-    gain = square - level
+    count = int(np.count_nonzero(informative))
+    relative = square / max(1.0, total / count)
+    gain = np.minimum(relative, _CAP) - _LEVEL
     free = [(0, gain.size)]
+    chance = _CHANCE + 2.0 * math.log(count)
     found: list[Region] = []
     while len(found) < most and free:
         segments = [_best_segment(gain, a, b) for a, b in free]
         sum_, start, stop = max(segments)
-        if sum_ <= 0 or float((square[start:stop] - 2.0).sum()) < _CHANCE:
+        if sum_ <= 0 or float((square[start:stop] - 2.0).sum()) < chance:
             break
         found.append(_region(wave_aa, r, start, stop, total))
         a, b = free.pop(segments.index((sum_, start, stop)))
