@@ -72,8 +72,8 @@ def _wave_ok(axis: SpectralAxis) -> Bools | None:
     if axis.wcs is not None and _wcs_is_clean(axis.wcs, axis):
         return None
     x = axis.coordinate()
-    if axis.scale is not Scale.LINEAR:
-        ok = np.isfinite(x)
+    if axis.scale is not Scale.LINEAR:  # beyond these λ itself is 0 or infinite in float64
+        ok = np.abs(x) < (300.0 if axis.scale is Scale.LOG10 else 700.0)
     elif spectral_kind(axis.unit) == "velocity":
         x = axis.wave_aa()
         ok = np.isfinite(x) & (x > 0)
@@ -84,10 +84,11 @@ def _wave_ok(axis: SpectralAxis) -> Bools | None:
 
 def _wcs_is_clean(wcs: LinearWCS, axis: SpectralAxis) -> bool:
     ends = wcs.values(0, 1)[0], wcs.values(wcs.n - 1, wcs.n)[0]
-    finite = bool(np.isfinite(ends).all()) and wcs.cdelt != 0.0
-    if spectral_kind(axis.unit) == "velocity":
+    if spectral_kind(axis.unit) == "velocity" or wcs.cdelt == 0.0:
         return False
-    return finite and (axis.scale is not Scale.LINEAR or min(ends) > 0)
+    if axis.scale is not Scale.LINEAR:
+        return bool(np.max(np.abs(ends)) < 300.0)
+    return bool(np.isfinite(ends).all()) and min(ends) > 0
 
 
 def _informative(spectrum: Spectrum, usable: Bools) -> Bools:
