@@ -65,7 +65,8 @@ def flag_sentinels(flags: NDArray[Any], error: NDArray[Any]) -> NDArray[Any]:
     missed = (error >= ERR_BAD) & ~PIXMASK.mask(flags)
     if not missed.any():
         return flags
-    wide = flags.astype(np.int32)
+    # through unsigned: bit 15 of a 16-bit mask must not spread into the bits above
+    wide = flags.view(f"u{flags.dtype.itemsize}").astype(np.int32)
     wide[missed] |= 1 << 30
     return wide
 

@@ -27,7 +27,7 @@ from .header_values import metadata, mjd_of, provenance, sky_deg
 from .registry import CERTAIN, Item, NotASpectrum, Reader
 from .source import SourceFile
 
-_ARMS = {"BL": 1, "GN": 2, "RD": 3, "IR": 4}
+_ARMS = {"BL": 1, "GN": 2, "RD": 3, "IR": 4, "RR": 4}
 _NORMALISED = ("NORMALIZED", "NORMALISED", "NORMALISED_SPECTRUM", "NORMALIZED_SPECTRUM")
 _RELATIVE = ("RELATIVE_ERROR", "INPUT_SIGMA")
 _NO_SKY = ("NO_SKY_SUBSPECTRUM", "NO_SKY_SPECTRUM")
