@@ -190,11 +190,12 @@ class Hdu:
     @cached_property
     def _rows(self) -> Rows:
         width, rows = self.axes[0], self.n_rows
-        end = self.data_start + self.data_size
-        theap = self.header.get("THEAP", width * rows) if end > width * rows else width * rows
-        if isinstance(theap, bool) or not isinstance(theap, int) or theap < width * rows:
+        start, size = self.data_start, self.data_size
+        theap = self.header.get("THEAP", width * rows) if size > width * rows else width * rows
+        usable = isinstance(theap, int) and width * rows <= theap <= size
+        if isinstance(theap, bool) or not usable:
             raise self.file.bad(f"HDU {self.index}: THEAP = {theap!r}", hdu=self.index)
-        return Rows(self.file.data, self.data_start, width, rows, self.data_start + theap, end)
+        return Rows(self.file.data, start, width, rows, start + theap, start + size)
 
     def column(self, name: str) -> NDArray[Any]:
         """(n_rows, …) values in native byte order, TSCAL/TZERO/TNULL applied.

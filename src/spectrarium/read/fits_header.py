@@ -180,21 +180,22 @@ class Header:
 
 
 def _quoted(text: str) -> tuple[str, bool]:
-    """The FITS string at the start of `text`, and whether its quote was closed."""
-    end = text.find("'", 1)
-    if end < 0:
-        return text[1:], False
-    if text[end + 1 : end + 2] != "'":
-        return text[1:end], True
+    """The FITS string at the start of `text`, and whether its quote was closed.
+
+    Two quotes stand for one. A single one inside a word (``'O'Meara'``) is not allowed, yet real
+    headers have it, and it cannot be the end.
+    """
     parts = []
     start = 1
-    while text[end + 1 : end + 2] == "'":
+    end = text.find("'", 1)
+    while end >= 0:
+        after = text[end + 1 : end + 2]
+        if after in ("", " ", "/"):
+            return "".join(parts) + text[start:end], True
         parts.append(text[start : end + 1])
-        start = end + 2
+        start = end + 2 if after == "'" else end + 1
         end = text.find("'", start)
-        if end < 0:
-            return "".join(parts) + text[start:], False
-    return "".join(parts) + text[start:end], True
+    return "".join(parts) + text[start:], False
 
 
 def _literal(token: str) -> Value:

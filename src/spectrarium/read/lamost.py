@@ -112,7 +112,13 @@ def _from_table(
 
     def values(name: str) -> NDArray[Any]:
         column = hdu.column(name)
-        return column.reshape(-1) if hdu.n_rows == 1 else column
+        column = column.reshape(-1) if hdu.n_rows == 1 else column
+        if column.ndim != 1 or column.dtype.kind not in "iuf":
+            raise DataError(
+                f"{name} has shape {column.shape} and type {column.dtype}", code="bad_shape",
+                where=source.where, hdu=hdu.index, remedy="fetch the file again",
+            )  # fmt: skip
+        return column
 
     if hdu.has("loglam"):
         wave, scale = values("loglam"), Scale.LOG10

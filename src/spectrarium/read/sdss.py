@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from math import isfinite
 from typing import Any
 
+from numpy.typing import NDArray
+
 from ..domain.axis import Medium, Scale, SpecSys, SpectralAxis
-from ..domain.errors import DataError
 from ..domain.observation import Observation, Scalar
 from ..domain.spectrum import FluxCalibration, Normalisation, Spectrum, UncertaintyKind
 from .fits import FitsFile, Hdu, Header
@@ -49,23 +50,32 @@ def _read(source: SourceFile) -> Iterator[Item]:
     coadd, primary = fits[1], fits.primary
     labels = _labels_hdu(fits)
     flags = coadd.column("and_mask")
+    flux, loglam, ivar = (_floats(coadd, name) for name in ("flux", "loglam", "ivar"))
     if flags.dtype.kind not in "iu":
-        raise DataError("and_mask is not an integer column", code="bad_flags", where=source.where,
-                        hdu=1)  # fmt: skip
+        raise source.fits.bad("and_mask is not an integer column", "bad_flags", 1)
     extras = {name: coadd.column(name) for name in _EXTRAS if coadd.has(name)}
     power = resolving_power(extras["wdisp"], _step(primary)) if "wdisp" in extras else None
     observation, notes = _observation(source, primary, labels, power)
     yield Spectrum(
         axis=SpectralAxis(
-            "Angstrom", values=coadd.column("loglam"), scale=Scale.LOG10,
+            "Angstrom", values=loglam, scale=Scale.LOG10,
             medium=medium_of(primary, source), specsys=frame_of(primary, source),
         ),
-        flux=coadd.column("flux"), flux_unit=FLUX_UNIT,
-        uncertainty=coadd.column("ivar"), uncertainty_kind=UncertaintyKind.IVAR,
+        flux=flux, flux_unit=FLUX_UNIT,
+        uncertainty=ivar, uncertainty_kind=UncertaintyKind.IVAR,
         flags=flags, flag_scheme=SPPIXMASK, extras=extras, observation=observation,
         provenance=provenance(source, "sdss", hdu=1, pipeline=_pipeline(primary), warnings=notes),
         flux_calibration=FluxCalibration.ABSOLUTE, normalisation=Normalisation.NONE,
     )  # fmt: skip
+
+
+def _floats(table: Hdu, name: str) -> NDArray[Any]:
+    values = table.column(name)
+    if values.ndim != 1 or values.dtype.kind != "f":
+        raise table.file.bad(
+            f"{name} has shape {values.shape} and type {values.dtype}", "bad_shape", table.index
+        )
+    return values
 
 
 def _step(primary: Header) -> float:
@@ -202,11 +212,11 @@ def _read_loglam(source: SourceFile) -> Iterator[Item]:
     options = source.options
     yield Spectrum(
         axis=SpectralAxis(
-            "Angstrom", values=table.column("loglam"), scale=Scale.LOG10,
+            "Angstrom", values=_floats(table, "loglam"), scale=Scale.LOG10,
             medium=options.medium or Medium.UNKNOWN, specsys=options.specsys or SpecSys.UNKNOWN,
         ),
-        flux=table.column("flux"), flux_unit=table.unit("flux") or options.flux_unit,
-        uncertainty=table.column("ivar"), uncertainty_kind=UncertaintyKind.IVAR, extras=extras,
+        flux=_floats(table, "flux"), flux_unit=table.unit("flux") or options.flux_unit,
+        uncertainty=_floats(table, "ivar"), uncertainty_kind=UncertaintyKind.IVAR, extras=extras,
         observation=Observation(
             obs_collection=options.collection or ("GELATO" if gelato else "loglam-table")
         ),
