@@ -111,15 +111,17 @@ def _members(
             if item.external or item.is_virtual:
                 errors.append(_outside(source, f"{path}/{name}", "keeps its data in other files"))
             elif _chunk_bytes(item) > _MAX_CHUNK_BYTES:
-                errors.append(_outside(source, f"{path}/{name}", "has chunks over 256 MiB"))
+                errors.append(
+                    _outside(source, f"{path}/{name}", "has chunks over 256 MiB", "too_large")
+                )
             elif item.shape is not None:
                 datasets[name] = item
     return datasets, groups, errors
 
 
-def _outside(source: SourceFile, name: str, why: str) -> DataError:
+def _outside(source: SourceFile, name: str, why: str, code: str = "external_link") -> DataError:
     return DataError(
-        f"{name} {why}", code="external_link", where=source.where,
+        f"{name} {why}", code=code, where=source.where,
         remedy="copy the data into one plain HDF5 file",
     )  # fmt: skip
 
