@@ -49,11 +49,15 @@ def recognise(source: SourceFile) -> int:
     if not source.is_fits:
         return 0
     fits = source.fits
-    table = fits.named("FIBERMAP")
-    if arms(fits):
+    if len(fits) > 3 and arms(fits):
+        table = fits.named("FIBERMAP")
         return CERTAIN if table is not None and table.has("TARGETID") else LIKELY
-    catalogue = fits.named(*_CATALOGUES)
+    catalogue = _catalogue(fits)
     return CERTAIN if catalogue is not None and catalogue.has("TARGETID") else 0
+
+
+def _catalogue(fits: FitsFile) -> Hdu | None:
+    return next((hdu for hdu in fits.hdus[1:4] if hdu.name in _CATALOGUES), None)
 
 
 def read(source: SourceFile) -> Iterator[Item]:
@@ -61,7 +65,7 @@ def read(source: SourceFile) -> Iterator[Item]:
     fits = source.fits
     names = arms(fits)
     if not names:
-        hdu = fits.named(*_CATALOGUES)
+        hdu = _catalogue(fits)
         yield NotASpectrum("DESI redshift catalogue", hdu=None if hdu is None else hdu.index)
         return
     rows = Rows(source)

@@ -212,8 +212,10 @@ def _read_text(rows: Rows, column: Column, start: int) -> NDArray[Any]:
         return np.full((rows.count, *cell), "", dtype="U1")
     strides = (rows.width, *_cell_strides(cell, width))
     raw: NDArray[Any] = np.ndarray((rows.count, *cell), f"S{width}", rows.data, start, strides)
-    if (np.char.find(raw, b"\x00") >= 0).any():  # NUL ends a text (FITS 4.0 §7.3.3.1)
-        raw = np.char.partition(raw, b"\x00")[..., 0]
+    cells = raw.ravel().tolist()
+    if any(b"\x00" in cell for cell in cells):  # NUL ends a text (FITS 4.0 §7.3.3.1)
+        ended = [cell.partition(b"\x00")[0] for cell in cells]
+        raw = np.array(ended, dtype=raw.dtype).reshape(raw.shape)
     return np.char.rstrip(np.char.decode(raw, "latin-1"))
 
 
