@@ -211,7 +211,8 @@ def _flags(
         return (raw != facts.good_value).astype(np.uint8), FlagScheme(name, bits, bad=1)
     if raw.dtype.kind == "f":
         known = np.isfinite(raw)
-        whole = np.where(known, raw, 1.0).astype(np.int64)  # a null flag cannot vouch for a pixel
+        with np.errstate(invalid="ignore"):  # a null flag cannot vouch for a pixel
+            whole = np.where(known, raw, 1.0).astype(np.int64)
         if not np.array_equal(whole[known], raw[known]):
             return None, None
         raw = whole
