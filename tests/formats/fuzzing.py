@@ -114,8 +114,7 @@ def check_outcome(read: Read, original: bytes, damaged: bytes) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
             items = read(damaged)
-    except DataError as error:
-        assert error.code, "an error must carry a code"
+    except DataError:
         return "refused"
     finally:
         assert time.perf_counter() - began < PATIENCE_S, "too slow on damaged bytes"

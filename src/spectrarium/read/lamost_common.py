@@ -70,9 +70,10 @@ def bits(values: NDArray[Any], source: SourceFile, hdu: int) -> NDArray[Any]:
     """Mask bits, which most layouts store as floats. Raises DataError (bad_flags)."""
     if values.dtype.kind in "iu":
         return values
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # not-a-numbers, which the comparison finds
         bits = values.astype(np.int32)
-    if not np.array_equal(bits, values):
+        whole = np.array_equal(bits, values)
+    if not whole:
         raise DataError("a mask holds values that are no bit patterns", code="bad_flags",
                         where=source.where, hdu=hdu, remedy="fetch the file again")  # fmt: skip
     return bits

@@ -192,9 +192,10 @@ def _spspec_observation(source: SourceFile, header: Header) -> Observation:
 
 def integer_flags(values: NDArray[Any], where: str) -> NDArray[np.int32]:
     """Bits that an image stores as floats. Raises DataError (bad_flags) if they are no integers."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # not-a-numbers, which the comparison finds
         flags = values.astype(np.int32)
-    if not np.array_equal(flags, values):
+        whole = np.array_equal(flags, values)
+    if not whole:
         raise DataError("the mask row holds values that are no bit patterns", code="bad_flags",
                         where=where, remedy="fetch the file again")  # fmt: skip
     return flags
