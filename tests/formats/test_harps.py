@@ -187,6 +187,16 @@ def test_e2ds_without_polynomials_takes_the_wave_file(data_dir: Path, tmp_path: 
     np.testing.assert_array_equal(s.axis.coordinate(), delivered(data_dir / ZOO / WAVE))
 
 
+def test_a_missing_coefficient_is_not_taken_for_zero(data_dir: Path) -> None:
+    whole = gzip.decompress((data_dir / ZOO / E2DS).read_bytes())
+    at = whole.index(b"CAL TH COEFF LL150 =")
+    for damaged in (whole.replace(b"COEFF LL150 =", b"COEFF LX150 ="),
+                    whole[: at + 21] + b"?" + whole[at + 22 :]):  # fmt: skip
+        with pytest.raises(DataError) as caught:
+            one(SourceFile("e2ds.fits", damaged))
+        assert caught.value.code == "bad_dispersion"
+
+
 def test_a_damaged_blaze_is_noted_and_the_spectrum_kept(data_dir: Path, tmp_path: Path) -> None:
     shutil.copy(data_dir / ZOO / E2DS, tmp_path / "e2ds.fits.gz")
     whole = gzip.decompress((data_dir / ZOO / BLAZE).read_bytes())

@@ -5,7 +5,6 @@ The files of the newer, ESPRESSO-like DRS are in `espresso_drs.py`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 
 from ..domain.axis import LinearWCS, Medium, SpecSys, SpectralAxis
 from ..domain.errors import DataError
-from ..domain.observation import Observation
 from ..domain.spectrum import (
     EchelleSpectrum,
     FlagScheme,
@@ -25,7 +23,8 @@ from ..domain.spectrum import (
 )
 from .espresso_drs import READERS as ESPRESSO_READERS
 from .fits import Hdu, Header
-from .header_values import metadata, mjd_of, provenance, sky_deg
+from .harps_header import drs_observation, fibre, numbered, pipeline
+from .header_values import provenance
 from .registry import CERTAIN, Item, NotASpectrum, Reader
 from .source import SourceFile
 
@@ -35,8 +34,6 @@ _MIN_GAP = 32
 """Pixels of exact zero in a row that are a gap (between the CCDs: ~3295), not a spectrum."""
 _SOAP = ("PROF0", "SIGMA0", "WIDTH0", "LIMBA", "VROT")
 _LAMPS = ("WAVE", "LAMP", "THAR", "FP", "DARK", "BIAS", "LED", "FLAT")
-_RESOLVING_POWER = {"HARPS": 115_000.0, "HARPN": 115_000.0}
-"""High-accuracy mode; HARPS' EGGS fibre has 80,000 (HARPS user manual)."""
 
 
 def recognise(source: SourceFile) -> int:
@@ -92,8 +89,8 @@ def _other_product(hdu: Hdu, prefix: str) -> str | None:
     kind = header.string(f"{prefix} DPR TYPE", "IMAGETYP") or ""
     calibration = header.string(f"{prefix} DPR CATG") == "CALIB"
     words = kind.upper().split(",")
-    fibre = 1 if _fibre(header) == "B" and len(words) > 1 else 0
-    if not calibration and not words[fibre].startswith(_LAMPS):
+    which = 1 if fibre(header) == "B" and len(words) > 1 else 0
+    if not calibration and not words[which].startswith(_LAMPS):
         return None
     return _calibration(hdu, kind)
 
@@ -114,11 +111,6 @@ def _calibration(hdu: Hdu, kind: str) -> str:
     return f"calibration exposure ({kind})"
 
 
-def _fibre(header: Header) -> str:
-    match = re.search(r"_([AB])\.fits", header.text)
-    return match[1] if match else "A"
-
-
 # ---------------------------------------------------------------- spectra
 
 
@@ -133,7 +125,7 @@ def _s1d(source: SourceFile, hdu: Hdu, prefix: str) -> Spectrum:
     flux = hdu.image()
     notes: tuple[str, ...] = ()
     frame = SpecSys.BARYCENT
-    observation = _observation(source, header, prefix, "s1d")
+    observation = drs_observation(source, header, prefix, "s1d")
     if "IRAF-TLM" in header or abs(cdelt - round(cdelt, 2)) > 1e-9:
         frame = source.options.specsys or SpecSys.UNKNOWN
         notes = ("edited after the DRS (IRAF, or a step that is not 0.01): frame unknown",)
@@ -148,7 +140,7 @@ def _s1d(source: SourceFile, hdu: Hdu, prefix: str) -> Spectrum:
         flag_scheme=_GAP if gap.any() else None,
         flux_calibration=FluxCalibration.RELATIVE, normalisation=Normalisation.NONE,
         observation=observation,
-        provenance=provenance(source, "harps", hdu=0, pipeline=_pipeline(header, prefix),
+        provenance=provenance(source, "harps", hdu=0, pipeline=pipeline(header, prefix),
                               warnings=notes),
     )  # fmt: skip
 
@@ -173,7 +165,7 @@ def _e2ds(source: SourceFile, hdu: Hdu, prefix: str) -> Spectrum:
     header = hdu.header
     flux = hdu.image()
     notes: list[str] = []
-    wave = _polynomials(header, prefix, flux.shape)
+    wave = _polynomials(source, header, prefix, flux.shape)
     if wave is None:
         wave = _beside(source, header, f"{prefix} DRS CAL TH FILE", flux.shape, notes)
     if wave is None:
@@ -189,29 +181,35 @@ def _e2ds(source: SourceFile, hdu: Hdu, prefix: str) -> Spectrum:
         flux=flux, flux_unit=source.options.flux_unit,
         flux_calibration=FluxCalibration.UNCALIBRATED, normalisation=Normalisation.NONE,
         extras={} if blaze is None else {"blaze": blaze},
-        order_numbers=_orders(header, prefix, flux.shape[0]), trace=_fibre(header),
-        observation=_observation(source, header, prefix, "e2ds"),
-        provenance=provenance(source, "harps", hdu=0, pipeline=_pipeline(header, prefix),
+        order_numbers=_orders(header, prefix, flux.shape[0]), trace=fibre(header),
+        observation=drs_observation(source, header, prefix, "e2ds"),
+        provenance=provenance(source, "harps", hdu=0, pipeline=pipeline(header, prefix),
                               warnings=tuple(notes)),
     )  # fmt: skip
 
 
-def _polynomials(header: Header, prefix: str, shape: tuple[int, ...]) -> NDArray[np.float64] | None:
-    """λ(x) = Σ a_i x^i, x = 0 … n−1, a_i = ``CAL TH COEFF LL(i + order·(degree + 1))``."""
+def _polynomials(
+    source: SourceFile, header: Header, prefix: str, shape: tuple[int, ...]
+) -> NDArray[np.float64] | None:
+    """λ(x) = Σ a_i x^i, x = 0 … n−1, a_i = ``CAL TH COEFF LL(i + order·(degree + 1))``.
+
+    None if the header has no polynomials; DataError (bad_dispersion) if some are missing.
+    """
     degree = header.get(f"{prefix} DRS CAL TH DEG LL")
-    found = re.findall(
-        rf"HIERARCH {prefix} DRS CAL TH COEFF LL(\d+) *= *([-+.\deEdD]+)", header.text
-    )
+    found = numbered(header, f"{prefix} DRS CAL TH COEFF LL")
     if not isinstance(degree, int) or not 1 <= degree <= 20 or not found:
         return None
     n_orders, n = shape
-    coefficients = np.zeros(n_orders * (degree + 1))
-    for index, value in found:
-        if int(index) < coefficients.size:
-            coefficients[int(index)] = float(value.replace("D", "E"))
-    powers = coefficients.reshape(n_orders, degree + 1).T
-    x = np.arange(n, dtype=np.float64)
-    return np.asarray(np.polynomial.polynomial.polyval(x, powers))
+    wanted = range(n_orders * (degree + 1))
+    missing = [i for i in wanted if i not in found]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(wanted)} wavelength coefficients are missing or unreadable, "
+            f"first LL{missing[0]}",
+            code="bad_dispersion", where=source.where, hdu=0, remedy="fetch the file again",
+        )  # fmt: skip
+    powers = np.array([found[i] for i in wanted]).reshape(n_orders, degree + 1).T
+    return np.asarray(np.polynomial.polynomial.polyval(np.arange(n, dtype=np.float64), powers))
 
 
 def _beside(
@@ -240,82 +238,11 @@ def _beside(
 def _orders(header: Header, prefix: str, n: int) -> tuple[int, ...]:
     """Diffraction orders; the gap between the CCDs skips one (HARPS 161–116, 114–89)."""
     stem = f"{prefix} DRS CAL TH ORDER"
-    start, blue = header.get(f"{stem} START"), header.get(f"{stem} NBLUE")
-    gap = header.get(f"{stem} NGAP", 0)
+    start, blue, gap = (header.get(f"{stem} {word}") for word in ("START", "NBLUE", "NGAP"))
     if not isinstance(start, int):
         return tuple(range(n))
-    jump = blue if isinstance(blue, int) else n
+    jump, gap = (blue, gap) if isinstance(blue, int) and isinstance(gap, int) else (n, 0)
     return tuple(start - i - (gap if i >= jump else 0) for i in range(n))
-
-
-# ---------------------------------------------------------------- observation
-
-
-def _pipeline(header: Header, prefix: str) -> str | None:
-    return header.string(f"{prefix} DRS VERSION")
-
-
-def _observation(source: SourceFile, header: Header, prefix: str, kind: str) -> Observation:
-    ra, dec = sky_deg(header, ("RA",), ("DEC",))
-    exposure = header.number("EXPTIME")
-    start = mjd_of(header, "MJD-OBS", "DATE-OBS")
-    instrument = header.string("INSTRUME") or "HARPS"
-    bjd = header.number(f"{prefix} DRS BJD")
-    date = header.string("DATE-OBS")
-    snr = _snr(header, prefix)
-    return Observation(
-        obs_collection=source.options.collection or instrument,
-        obs_id=f"{instrument}.{date}_{kind}_{_fibre(header)}" if date else None,
-        target_name=header.string("OBJECT", f"{prefix} OBS TARG NAME"),
-        target_class="sky" if _is_sky(header, prefix) else None,
-        s_ra=ra, s_dec=dec, t_min=start, t_exptime=exposure,
-        t_max=None if start is None else start + (exposure or 0.0) / 86400.0,
-        em_res_power=_resolving_power(header, prefix, instrument),
-        facility_name=header.string("TELESCOP"), instrument_name=instrument,
-        snr=snr, snr_source=None if snr is None else "median of DRS SPE EXT SNn",
-        rv_kms=_velocity(header, f"{prefix} DRS CCF RVC", f"{prefix} DRS CCF RV"),
-        berv_kms=header.number(f"{prefix} DRS BERV"), bjd_tdb=_tdb(bjd),
-        airmass=header.number("AIRMASS", f"{prefix} TEL AIRM START"),
-        metadata=metadata(bjd_utc=bjd, fibre=_fibre(header),
-                          bervmax_kms=header.number(f"{prefix} DRS BERVMX"),
-                          drift_ms=header.number(f"{prefix} DRS DRIFT RV USED"),
-                          programme=header.string(f"{prefix} OBS PROG ID")),
-    )  # fmt: skip
-
-
-def _is_sky(header: Header, prefix: str) -> bool:
-    words = (header.string(f"{prefix} DPR TYPE") or "").upper().split(",")
-    return _fibre(header) == "B" and len(words) > 1 and words[1] == "SKY"
-
-
-def _resolving_power(header: Header, prefix: str, instrument: str) -> float | None:
-    if "EGGS" in f"{header.get(f'{prefix} INS MODE', '')}{header.get('ORIGFILE', '')}".upper():
-        return 80_000.0
-    return _RESOLVING_POWER.get(instrument)
-
-
-def _velocity(header: Header, *keys: str) -> float | None:
-    value = header.number(*keys)
-    return None if value is None or abs(value) > 2000.0 else value  # −99999: no measurement
-
-
-def _snr(header: Header, prefix: str) -> float | None:
-    found = re.findall(rf"HIERARCH {prefix} DRS SPE EXT SN\d+ *= *([-+.\deE]+)", header.text)
-    return float(np.median([float(x) for x in found])) if found else None
-
-
-def _tdb(bjd_utc: float | None) -> float | None:
-    """BJD in TDB. The classical DRS counts its Barycentric Julian Day in UTC.
-
-    (Light-travel time recomputed for α Cen B and Gl 273 reproduces the header to 0.3 s in UTC;
-    taking it for TDB would be wrong by 64 to 69 s.)
-    """
-    if bjd_utc is None or not 2_430_000 < bjd_utc < 2_500_000:
-        return None
-    from astropy.time import Time
-
-    day = float(np.floor(bjd_utc))
-    return float(Time(day, bjd_utc - day, format="jd", scale="utc").tdb.jd)
 
 
 READERS = (
