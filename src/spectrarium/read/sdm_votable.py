@@ -130,7 +130,8 @@ def _vo_spectrum(
     flags, scheme, note = flag_negative_errors(error, kind, flags, scheme)
     notes += [note] if note else []
     calibration = calibration_of(said.get("char.fluxaxis.calibration"))
-    used = set(roles.values()) - {roles.get(LOW), roles.get(HIGH)}
+    taken = {roles[WAVE], roles[FLUX], roles.get(QUALITY)}
+    used = taken if error is None else taken | {roles.get(STAT, roles.get(LOW))}
     return Spectrum(
         axis=_vo_axis(source, wave, cells[wave.name], said), flux=cells[flux.name],
         observation=obs, uncertainty=error, uncertainty_kind=kind, flags=flags,
