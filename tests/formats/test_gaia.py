@@ -271,6 +271,7 @@ def test_rvs_raw_rows_take_the_documented_grid(tmp_path: Path) -> None:
         ('source_id,flux,flux_error\n1,"[1,x,3]","[1,1,1]"\n', "not_a_number"),
         ('source_id,flux,flux_error\n1,"[1,2,3]"\n', "truncated"),
         ("source_id,solution_id,wavelength,flux,flux_error\n1,2,100,1,1\n", "unknown_sampling"),
+        ("source_id,solution_id,wavelength,flux,flux_error\n1,2,8\r46,1,1\n", "bad_csv"),
     ],
 )
 def test_bad_tables(tmp_path: Path, text: str, code: str) -> None:
@@ -281,6 +282,14 @@ def test_bad_tables(tmp_path: Path, text: str, code: str) -> None:
         found = [error]
     assert [f.code for f in found if isinstance(f, DataError)] == [code]
     assert len(found) == 1
+
+
+def test_a_damaged_place_is_no_place(data_dir: Path, tmp_path: Path) -> None:
+    text = raw(data_dir, "KOI-001.csv").read_text().replace("286.8085269791958", "286x8")
+    (tmp_path / "p.csv").write_text(text)
+    (spectrum,) = spectra(tmp_path / "p.csv")
+    assert (spectrum.observation.s_ra, spectrum.observation.s_dec) == (None, None)
+    assert "no coordinates" in spectrum.provenance.warnings
 
 
 def test_lengths_that_differ(tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def _spectrum(
 ) -> Spectrum:  # fmt: skip
     source_id = table.cell("source_id", row)
     identifier = None if source_id is None else str(source_id)
-    ra, dec = valid_sky(table.cell("ra", row), table.cell("dec", row))
+    ra, dec = valid_sky(table.number("ra", row), table.number("dec", row))
     solution = table.cell("solution_id", row)
     observation = Observation(
         obs_collection=source.options.collection or product.collection,

@@ -53,6 +53,11 @@ class GaiaTable:
             value = value.item()
         return None if isinstance(value, float) and not np.isfinite(value) else value
 
+    def number(self, name: str, row: int) -> float | None:
+        """`cell` if it is a number."""
+        value = self.cell(name, row)
+        return float(value) if isinstance(value, (int, float)) else None
+
 
 def column_names(source: SourceFile) -> tuple[set[str], set[str]]:
     """(column, parameter) names in lower case, read from the head of the file; cheap."""
@@ -140,7 +145,11 @@ def _declared(cells: Cells, datatype: str) -> Cells:
 
 def _text(source: SourceFile) -> GaiaTable:
     lines = [line for line in io.StringIO(source.text) if line.strip() and line[0] != "#"]
-    rows = list(csv.reader(lines))
+    try:
+        rows = list(csv.reader(lines))
+    except csv.Error as error:
+        raise DataError(f"not a CSV table: {error}", code="bad_csv", where=source.where,
+                        remedy="fetch it again") from error  # fmt: skip
     names = [name.strip().lower() for name in rows[0]]
     for number, row in enumerate(rows[1:], start=1):
         if len(row) != len(names):
