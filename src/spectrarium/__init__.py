@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "open": ("api", "open_archive"),
-    "read": ("api", "read_file"),
+    "read_spectra": ("api", "read_spectra"),
     "Archive": ("api", "Archive"),
     "Spectrum": ("domain.spectrum", "Spectrum"),
     "EchelleSpectrum": ("domain.spectrum", "EchelleSpectrum"),
@@ -27,7 +27,7 @@ __all__ = ["__version__", *_HOME]
 if TYPE_CHECKING:
     from .api import Archive as Archive
     from .api import open_archive as open  # noqa: F401
-    from .api import read_file as read  # noqa: F401
+    from .api import read_spectra as read_spectra
     from .domain.axis import SpectralAxis as SpectralAxis
     from .domain.observation import Observation as Observation
     from .domain.observation import Provenance as Provenance

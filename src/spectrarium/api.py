@@ -23,7 +23,7 @@ from .store.archive import SUMMARY_COLUMNS
 from .store.archive import Archive as Store
 from .store.writer import open_writer
 
-__all__ = ["Archive", "open_archive", "read_file"]
+__all__ = ["Archive", "open_archive", "read_spectra"]
 
 
 def open_archive(path: str | os.PathLike[str], version: int | None = None) -> Archive:
@@ -34,7 +34,7 @@ def open_archive(path: str | os.PathLike[str], version: int | None = None) -> Ar
     return Archive(Path(path), version)
 
 
-def read_file(path: str | os.PathLike[str], **declared: Any) -> list[Spectrum]:
+def read_spectra(path: str | os.PathLike[str], **declared: Any) -> list[Spectrum]:
     """All spectra of one file, without an archive.
 
     declared : `wave_unit`, `flux_unit`, `medium`, `specsys`, `collection` the file leaves out
