@@ -23,11 +23,13 @@ _BIN = 0.002
 @dataclass(frozen=True, slots=True)
 class GroupingRules:
     """least_members : fewer get no model · least_coverage : of a model's range, per spectrum
+    edge_share : of the members that must reach each end of the range
     max_pixels : of a model's grid (the pixel grows to fit) · least_pixels : good ones a spectrum
     needs"""
 
     least_members: int = 20
     least_coverage: float = 0.9
+    edge_share: float = 0.75
     max_pixels: int = 6_000
     least_pixels: int = 50
 
@@ -138,6 +140,9 @@ def _split(
         if inside.sum() < rules.least_members:
             break
         chosen = remaining[inside]
+        # an end that few members reach would be learnt from those few: draw it in
+        a = max(a, float(np.quantile(low[chosen], rules.edge_share)))
+        b = min(b, float(np.quantile(high[chosen], 1.0 - rules.edge_share)))
         kept, domain = _domain(key, a, b, chosen, indexes, summaries, pixel, rules)
         if len(kept) < rules.least_members:
             break

@@ -203,17 +203,32 @@ class _Sums:
         self.scatter_top += (square * excess).sum(axis=0, dtype=np.float64)
         self.scatter_bottom += square.sum(axis=0, dtype=np.float64)
 
+    def _prior(self, model: LinearModel) -> Array8:
+        """(k + 1,) 1/the information-weighted mean square of loadings; 0 for the mean."""
+        size = model.k + 1
+        corner = [int(np.flatnonzero((self.rows == i) & (self.cols == i))[0]) for i in range(size)]
+        information = self.normal[:, corner[:-1]]
+        square = (information * model.loadings.T.astype(np.float64) ** 2).sum(axis=0)
+        mean_square = square / np.maximum(information.sum(axis=0), 1e-300)
+        return np.append(1.0 / np.maximum(mean_square, 1e-12), 0.0)
+
     def maximise(self, model: LinearModel, floor: float) -> LinearModel:
-        """M-step per pixel, then the latent space rescaled to zero mean and unit covariance."""
+        """M-step per pixel, then the latent space rescaled to zero mean and unit covariance.
+
+        Loadings have a Gaussian prior whose variance is each component's own, learnt where there
+        is information: a pixel that few spectra cover falls back to the mean and invents nothing.
+        """
         size = model.k + 1
         loadings = np.empty((model.mean.size, size))
+        prior = self._prior(model)
         step = max(1, _SLAB // (8 * size * size))
+        diagonal = np.arange(size)
         for start in range(0, model.mean.size, step):
             at = slice(start, start + step)
             normal = unpack(self.normal[at], size)
-            diagonal = np.arange(size)
-            trace = normal[:, diagonal, diagonal].mean(axis=1, keepdims=True)
-            normal[:, diagonal, diagonal] += 1e-7 * trace + np.where(trace > 0, 0.0, 1.0)
+            normal[:, diagonal, diagonal] += prior
+            empty = normal[:, -1, -1] <= 0
+            normal[empty, -1, -1] = 1.0
             loadings[at] = np.linalg.solve(normal, self.right[at][..., None])[..., 0]
         scatter = np.divide(self.scatter_top, self.scatter_bottom,
                             out=np.zeros_like(self.scatter_top),
@@ -228,11 +243,9 @@ class _Sums:
 def _standard_form(
     model: LinearModel, history: list[float], converged: bool, n_spectra: int
 ) -> Fitted:
-    gram = model.loadings.astype(np.float64) @ model.loadings.T.astype(np.float64)
-    values, vectors = np.linalg.eigh(gram)
-    values, vectors = values[::-1], vectors[:, ::-1]
-    values = np.maximum(values, values[0] * 1e-12)
-    components = (vectors / np.sqrt(values)).T @ model.loadings.astype(np.float64)
+    # not from the Gram matrix: components that the data do not need have no variance to divide by
+    _, size, components = np.linalg.svd(model.loadings.astype(np.float64), full_matrices=False)
+    values = np.maximum(size**2, size[0] ** 2 * 1e-12)
     # a component's sign is arbitrary: its largest excursion is made positive
     peak = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
     components *= np.sign(peak)
