@@ -103,6 +103,15 @@ def layout(cards: bytes, ascii_table: bool) -> Layout:
     return Layout(columns, lower, row_bytes)
 
 
+@lru_cache(maxsize=256)
+def compression(cards: bytes) -> str:
+    """``compressed`` (image) or ``ztable`` for a table that holds tiles, else ``table``."""
+    header = Header(cards)
+    if header.get("ZIMAGE") is True:
+        return "compressed"
+    return "ztable" if header.get("ZTABLE") is True else "table"
+
+
 def _fields(cards: bytes) -> dict[int, dict[bytes, Value]]:
     """The indexed keywords by column number, in one pass."""
     header = Header(cards)
