@@ -215,11 +215,23 @@ def test_negative_errors_are_flagged_and_the_numbers_kept() -> None:
     assert np.flatnonzero(got.mask).tolist() == [3, 50]
     assert got.flag_scheme is not None
     assert "NEGATIVE_ERROR" in got.flag_scheme.bits.values()
-    (mostly,) = read(table([("WAVE", WAVE, "Angstrom"), ("FLUX", FLUX, None),
-                            ("ERR", -np.ones(N, np.float32), None)]))  # fmt: skip
-    with pytest.raises(DataError) as caught:
-        check(mostly)  # type: ignore[arg-type]
-    assert caught.value.code == "bad_uncertainty"
+    mostly = one(table([("WAVE", WAVE, "Angstrom"), ("FLUX", FLUX, None),
+                        ("ERR", -np.ones(N, np.float32), None)]))  # fmt: skip
+    assert mostly.uncertainty is None
+    assert (mostly.extras["err"] == -1).all()
+    assert any("negative" in w for w in mostly.provenance.warnings)
+
+
+def test_negative_inverse_variances_and_variances_are_refused() -> None:
+    for name in ("IVAR", "VAR"):
+        bad = FLUX.copy()
+        bad[7] = -1.0
+        (item,) = read(table([("WAVE", WAVE, "Angstrom"), ("FLUX", FLUX, None),
+                              (name, bad, None)]))  # fmt: skip
+        assert isinstance(item, Spectrum)
+        with pytest.raises(DataError) as caught:
+            check(item)
+        assert caught.value.code == "bad_uncertainty"
 
 
 def test_flags_of_an_unknown_kind_are_bad_when_not_zero_and_said_so() -> None:

@@ -15,7 +15,7 @@ from ..domain.observation import Observation
 from ..domain.spectrum import Spectrum, UncertaintyKind
 from .fits import Hdu, Header
 from .header_values import metadata, mjd_of, provenance, valid_sky
-from .negative_errors import flag_negative_errors
+from .negative_errors import without_negative_errors
 from .registry import CERTAIN, Item, NotASpectrum, Reader
 from .source import SourceFile
 from .spectral_words import flux_unit_text, no_wave_unit, wave_unit_text
@@ -51,16 +51,16 @@ def read(source: SourceFile) -> Iterator[Item]:
     flux, variance = flux_hdu.image(), variance_hdu.image()
     wave = None if waves is None else waves.image()
     for row in range(flux.shape[0]):
-        kind = str(columns["TYPE"][row]).strip().upper()
-        if kind and kind in _SKY_TYPES:
-            yield NotASpectrum(f"fibre of type {kind} (sky or unused)", flux_hdu.index, row)
+        fibre = str(columns["TYPE"][row]).strip().upper()
+        if fibre and fibre in _SKY_TYPES:
+            yield NotASpectrum(f"fibre of type {fibre} (sky or unused)", flux_hdu.index, row)
             continue
         try:
             axis = _axis(source, header, wave, row, flux.shape[1], unit, scale)
             observation = _observation(source, header, columns, row)
             notes = () if observation.s_ra is not None else ("no coordinates",)
             # 2dfdr's sky subtraction leaves single pixels with a negative variance
-            flags, scheme, note = flag_negative_errors(
+            error, kind, flags, scheme, note = without_negative_errors(
                 variance[row], UncertaintyKind.VAR, None, None, (UncertaintyKind.VAR,)
             )
             yield Spectrum(
@@ -69,7 +69,7 @@ def read(source: SourceFile) -> Iterator[Item]:
                                       pipeline=header.string("ORIGIN"),
                                       warnings=(*notes, note) if note else notes),
                 flags=flags, flag_scheme=scheme,
-                uncertainty=variance[row], uncertainty_kind=UncertaintyKind.VAR,
+                uncertainty=error, uncertainty_kind=kind,
                 flux_unit=_flux_unit(source, header),
             )  # fmt: skip
         except DataError as error:

@@ -20,7 +20,7 @@ from ..domain.spectrum import (
     UncertaintyKind,
 )
 from .header_values import provenance
-from .negative_errors import flag_negative_errors
+from .negative_errors import without_negative_errors
 from .row_fields import FluxKind, flux_kind_of, medium_of, observation, present, specsys_of
 from .source import SourceFile
 
@@ -43,6 +43,7 @@ class Samples:
     flux_unit: str | None = None
     uncertainty: NDArray[Any] | None = None
     kind: UncertaintyKind = UncertaintyKind.NONE
+    error_name: str = "err"
     flags: NDArray[Any] | None = None
     flag_name: str = "mask"
     extras: Mapping[str, NDArray[Any]] = field(default_factory=lambda: MappingProxyType({}))
@@ -150,5 +151,10 @@ def _quality(samples: Samples, values: Mapping[str, Any]) -> _Quality:
         extras = {**extras, samples.flag_name: flags}
         flags = None
     scheme = None if flags is None else FlagScheme(samples.flag_name)
-    flags, scheme, note = flag_negative_errors(uncertainty, kind, flags, scheme)
-    return _Quality(uncertainty, kind, flags, scheme, extras, () if note is None else (note,))
+    known = without_negative_errors(uncertainty, kind, flags, scheme)
+    if known.uncertainty is None and uncertainty is not None:
+        extras = {**extras, samples.error_name: uncertainty}
+    if flags is not None and known.flags is not flags:
+        extras = {**extras, samples.flag_name: flags}
+    warnings = () if known.note is None else (known.note,)
+    return _Quality(known.uncertainty, known.kind, known.flags, known.scheme, extras, warnings)

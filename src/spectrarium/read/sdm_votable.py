@@ -15,7 +15,7 @@ from ..domain.spectrum import FlagScheme, Spectrum, UncertaintyKind
 from ..domain.units import parse_unit
 from . import sdm_words as words
 from .header_values import provenance
-from .negative_errors import flag_negative_errors
+from .negative_errors import without_negative_errors
 from .registry import Item, NotASpectrum
 from .sdm_roles import QUALITY_SCHEME, choose, normalisation_of
 from .sdm_words import FLUX, HIGH, LOW, QUALITY, STAT, WAVE, plain
@@ -127,7 +127,7 @@ def _vo_spectrum(
     error, kind = _vo_error(table, roles, cells, flux_unit, notes)
     flags = cells[roles[QUALITY]] if QUALITY in roles else None
     flags, scheme = _vo_flags(flags)
-    flags, scheme, note = flag_negative_errors(error, kind, flags, scheme)
+    error, kind, flags, scheme, note = without_negative_errors(error, kind, flags, scheme)
     notes += [note] if note else []
     calibration = calibration_of(said.get("char.fluxaxis.calibration"))
     taken = {roles[WAVE], roles[FLUX], roles.get(QUALITY)}

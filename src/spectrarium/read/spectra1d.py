@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 from ..domain.errors import DataError
 from ..domain.observation import Observation
@@ -32,18 +32,26 @@ _SKY = re.compile(
 )
 
 
-def _fields(hdu: Hdu) -> list[Field]:
-    """Names and UCDs from the header's text: the cheap look that recognition needs."""
-    text = hdu.header.text
+def _fields(hdu: Hdu) -> tuple[Field, ...]:
+    """Names and UCDs of a table's columns: the cheap look that recognition needs."""
+    return _header_fields(hdu.header.raw)
+
+
+@lru_cache(maxsize=256)
+def _header_fields(raw: bytes) -> tuple[Field, ...]:
+    # from the cards, not from Hdu.columns: recognition must not fail on a malformed table,
+    # and five readers ask about every HDU of a file
+    text = raw.decode("latin-1")
     ucds = dict(_TUCD.findall(text)) if "TUCD" in text else {}
-    return [Field(name.strip(), ucds.get(n, "").strip()) for n, name in _TTYPE.findall(text)]
+    found = _TTYPE.findall(text)
+    return tuple(Field(name.strip(), ucds.get(n, "").strip()) for n, name in found)
 
 
 def _tables(source: SourceFile) -> list[Hdu]:
     return [h for h in source.fits if h.kind in ("table", "ascii") and h.n_rows > 0]
 
 
-def _has_positions(fields: list[Field]) -> bool:
+def _has_positions(fields: Sequence[Field]) -> bool:
     return any(
         _SKY.fullmatch(f.key) or f.ucd.lower().startswith(("pos.eq.ra", "pos_eq_ra"))
         for f in fields

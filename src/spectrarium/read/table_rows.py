@@ -22,7 +22,7 @@ from ..domain.spectrum import (
 from ..domain.units import parse_unit, spectral_kind
 from .fits import Hdu
 from .header_values import provenance
-from .negative_errors import flag_negative_errors
+from .negative_errors import without_negative_errors
 from .registry import Item
 from .source import ReadOptions, SourceFile
 from .spectral_words import flux_unit_text, no_wave_unit, wave_unit_text
@@ -143,7 +143,7 @@ def _spectrum(
     error, kind = _error(hdu, roles, cells, flux_unit, notes)
     flags, scheme = _flags(roles, facts, cells, notes)
     delivered = flags
-    flags, scheme, note = flag_negative_errors(error, kind, flags, scheme)
+    error, kind, flags, scheme, note = without_negative_errors(error, kind, flags, scheme)
     if note:
         notes.append(note)
     whole = flags is delivered is not None and facts.good_value is None
