@@ -251,6 +251,9 @@ def test_negative_errors_are_flagged_as_in_fits_tables() -> None:
     assert s.mask.nonzero()[0].tolist() == [3]
     assert s.uncertainty is not None
     assert s.uncertainty[3] == -1.0
+    none = one(POOL_CSV + rows(WAVE, FLUX, -err))
+    assert none.uncertainty is None
+    np.testing.assert_array_equal(none.extras["err"], -err)
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,7 @@ def _spectrum(
         uncertainty=None if error_at is None or arrays[error_at].dtype == object
         else _float(arrays[error_at]),
         kind=columns.kind,
+        error_name="err" if error_at is None else table.names[error_at],
         flags=None if columns.flags is None else arrays[columns.flags],
         flag_name="mask" if columns.flags is None else table.names[columns.flags],
         extras=extras,

@@ -26,7 +26,6 @@ from .row_fields import normal_key, present
 from .samples import no_wave_unit
 from .source import SourceFile
 
-MAGIC = b"\x89HDF\r\n\x1a\n"
 _FAILURES = (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError,
              AttributeError, IndexError)  # fmt: skip
 _MAX_CHUNK_BYTES = 2**28

@@ -55,7 +55,9 @@ def open_file(source: SourceFile) -> Any:
             where=source.where, remedy="fetch the file again",
         )  # fmt: skip
     try:
-        return pq.ParquetFile(pa.BufferReader(pa.py_buffer(source.data)))
+        return pq.ParquetFile(
+            pa.BufferReader(pa.py_buffer(source.data)), page_checksum_verification=True
+        )
     except _FAILURES as error:
         raise _corrupt(source, error) from error
 

@@ -135,6 +135,7 @@ def row_spectrum(
             wave_unit=_wave_unit(source, columns, arrays, merged, row),
             scale=columns.scale, medium=columns.medium, flux_unit=columns.flux_unit,
             uncertainty=arrays.get(columns.uncertainty or ""), kind=columns.kind,
+            error_name=_leaf(columns.uncertainty or "err"),
             flags=arrays.get(columns.flags or ""),
             flag_name=_leaf(columns.flags or "mask"),
             extras={_leaf(name): arrays[name] for name in columns.extras if name in arrays},

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from . import pool_hdf5, pool_npz, pool_parquet
+from . import pool_npz
+from .guarded import read_guarded
 from .registry import LIKELY, Item, NotASpectrum, Reader
 from .source import SourceFile
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def is_parquet(source: SourceFile) -> int:
@@ -16,7 +19,7 @@ def is_parquet(source: SourceFile) -> int:
 
 def is_hdf5(source: SourceFile) -> int:
     """LIKELY for HDF5's signature."""
-    return LIKELY if source.data[:8] == pool_hdf5.MAGIC else 0
+    return LIKELY if source.data[:8] == _HDF5 else 0
 
 
 def is_npz(source: SourceFile) -> int:
@@ -30,6 +33,16 @@ def is_hats_text(source: SourceFile) -> int:
     properties = b"obs_collection" in head and (b"hats_" in head or b"hipscat" in head)
     partitions = head[:11] == b"Norder,Npix" or head[:14] == b"Norder,Dir,Npi"
     return LIKELY if not source.is_fits and (properties or partitions) else 0
+
+
+def read_parquet(source: SourceFile) -> Iterator[Item]:
+    """One Spectrum per row. Raises DataError."""
+    return read_guarded(source, f"{__package__}.pool_parquet:read")
+
+
+def read_hdf5(source: SourceFile) -> Iterator[Item]:
+    """One Spectrum per row or group. Raises DataError."""
+    return read_guarded(source, f"{__package__}.pool_hdf5:read")
 
 
 def read_hats_text(source: SourceFile) -> Iterator[Item]:
@@ -47,7 +60,7 @@ READERS = (
         name="parquet",
         title="Parquet pools and HATS catalogues (the Multimodal Universe's too)",
         recognise=is_parquet,
-        read=pool_parquet.read,
+        read=read_parquet,
         medium=_DECLARED,
         frame=_DECLARED,
         uncertainty=_KINDS,
@@ -60,7 +73,7 @@ READERS = (
         name="hdf5",
         title="HDF5 pools (Multimodal Universe, matrices, a group per spectrum, ragged)",
         recognise=is_hdf5,
-        read=pool_hdf5.read,
+        read=read_hdf5,
         medium=_DECLARED,
         frame=_DECLARED,
         uncertainty=_KINDS,
