@@ -69,12 +69,12 @@ def atmospheres(teff: Array, logg: Array, feh: Array) -> Atmospheres:
     3000–35 000 K and log g 0.5–8.5, to the accuracy a mock needs (colours to some 0.1 mag).
     """
     teff, logg, feh = (np.asarray(a, dtype=np.float64) for a in (teff, logg, feh))
-    wave = np.geomspace(250.0, 60_000.0, 120)
+    wave = np.geomspace(250.0, 60_000.0, 72)
     x = C2_AA_K / (wave * teff[:, None])
     weight = wave**-4.0 * x * np.exp(-x) / (wave * np.expm1(-x) ** 2)
     weight *= np.gradient(wave)
     low, high = np.full(teff.shape, -5.0), np.full(teff.shape, 6.0)
-    for _ in range(26):
+    for _ in range(22):
         middle = 0.5 * (low + high)
         pressure, _, ross = _state(10.0**middle, teff, feh, wave, weight)
         too_high = pressure > (2.0 / 3.0) * 10.0**logg * _PER_HYDROGEN_G / ross
@@ -131,12 +131,12 @@ def _hydrogen(wave: Array, theta: Array, last_level: Array | None) -> Array:
     scaled = wave * RYDBERG_AA
     inverse = 0.0 if last_level is None else last_level**-2.0
     total = np.zeros(np.broadcast_shapes(wave.shape, theta.shape))
-    for n in range(1, 8):
+    for n in range(1, 6):
         gaunt = 1.0 - 0.3456 / scaled ** (1 / 3) * (scaled / n**2 - 0.5)
         level = 10.0 ** (-theta * HYDROGEN_EV * (1.0 - 1.0 / n**2)) / n**3
         edge = 1.0 / (RYDBERG_AA * np.maximum(1.0 / n**2 - inverse, 1e-4))
         total = total + np.where(wave <= edge, gaunt.clip(0.1) * level, 0.0)
-    above = 10.0 ** (-theta * HYDROGEN_EV * (1.0 - 1.0 / 64.0)) - 10.0 ** (-theta * HYDROGEN_EV)
+    above = 10.0 ** (-theta * HYDROGEN_EV * (1.0 - 1.0 / 36.0)) - 10.0 ** (-theta * HYDROGEN_EV)
     free = 0.43429 / (2.0 * theta * HYDROGEN_EV)
     gaunt_ff = 1.0 + 0.3456 / scaled ** (1 / 3) * (0.43429 * wave / (theta * 12398.0) + 0.5)
     total = total + free * (above + gaunt_ff * 10.0 ** (-theta * HYDROGEN_EV))

@@ -91,7 +91,7 @@ class Instrument:
     def throughput(self) -> Array:
         """Electrons per unit F_λ, 1 at its best."""
         wave = self.wave_vac_aa
-        curve = wave / (1 + np.exp(-(wave - self.blue_aa) / 120.0))
+        curve = wave / (1 + np.exp(-(wave - self.blue_aa) / 220.0))
         curve /= 1 + np.exp((wave - self.red_aa) / 250.0)
         curve *= 1 - 0.35 * np.exp(-0.5 * ((wave - self.join_aa) / 60.0) ** 2)
         return np.asarray(curve / curve.max())
@@ -147,8 +147,8 @@ def instruments() -> dict[str, Instrument]:
     lamost = np.asarray(10.0 ** (3.5682 + 1e-4 * np.arange(3909)))
     s1d_air = 3781.0 + 0.01 * np.arange(313_156)
     return {
-        "sdss": Instrument("sdss", boss, 2000.0, LOW_GRID, 3900.0, 9700.0, 6100.0),
-        "lamost": Instrument("lamost", lamost, 1800.0, LOW_GRID, 4100.0, 8900.0, 5850.0, 8.0, 90.0),
+        "sdss": Instrument("sdss", boss, 2000.0, LOW_GRID, 3800.0, 9700.0, 6100.0),
+        "lamost": Instrument("lamost", lamost, 1800.0, LOW_GRID, 4000.0, 8900.0, 5850.0, 8.0, 90.0),
         "s1d": Instrument("s1d", air_to_vac(s1d_air), 115_000.0, HIGH_GRID, 3950.0, 6900.0, 5320.0,
                           3.0, 0.05),
     }  # fmt: skip

@@ -85,13 +85,19 @@ def broadening(
     Source: Gray 2005, eq. 18.14; its transform in closed form.
     """
     k = 2.0 * np.pi * np.fft.rfftfreq(n, step_kms)[None, :]
-    x = np.maximum(k * vsini_kms[:, None], 1e-4)
-    spin = 2 * (1 - LIMB_DARKENING) * j1(x) / x
-    spin += 2 * LIMB_DARKENING * (np.sin(x) - x * np.cos(x)) / x**3
-    spin = np.where(x < 1e-2, 1.0, spin / (1 - LIMB_DARKENING / 3))
-    return np.asarray(
-        spin * np.exp(-0.5 * (k * sigma_kms[:, None]) ** 2 - 1j * k * shift_kms[:, None])
-    )
+    transfer = np.exp(-0.5 * (k * sigma_kms[:, None]) ** 2).astype(np.complex128)
+    for row, vsini, shift in zip(transfer, vsini_kms, shift_kms, strict=True):
+        seen = int(np.searchsorted(-row.real, -1e-12))  # the Gaussian leaves nothing beyond
+        row[seen:] = 0.0
+        if vsini > 0:
+            x = k[0, :seen] * vsini
+            x[: max(1, int(np.searchsorted(x, 1e-2)))] = 1e-2  # 1 − x²/10: the limit, to 1e-5
+            spin = 2 * (1 - LIMB_DARKENING) * j1(x) / x
+            spin += 2 * LIMB_DARKENING * (np.sin(x) - x * np.cos(x)) / x**3
+            row[:seen] *= spin / (1 - LIMB_DARKENING / 3)
+        if shift != 0:
+            row[:seen] *= np.exp(-1j * shift * k[0, :seen])
+    return transfer
 
 
 def broaden(spectra: Array, transfer: NDArray[np.complex128]) -> Array:

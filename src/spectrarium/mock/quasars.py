@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from ..domain.units import C_KMS
 from ..measure.lines import line
 from .instrument import LOW_GRID
 from .profiles import broaden, broadening
@@ -74,16 +75,14 @@ def quasar_spectrum(quasar: Quasar, sigma_kms: float, rng: np.random.Generator) 
     for entries, width in ((_BROAD, quasar.width), (_NARROW, 1.0)):
         for name, relative, sigma in entries:
             centre = line(name).wave_vac_aa
-            strength = quasar.lines * lya_scale * relative * at_lya / (sigma * width * 2.5066)
-            x = ((rest - centre) / (sigma * width)).clip(-40, 40)
+            area = quasar.lines * lya_scale * relative * at_lya
             if entries is _BROAD:  # broad lines are more peaked than a Gaussian
-                flux += strength * (0.6 * np.exp(-0.5 * (x / 0.7) ** 2) / 0.7
-                                    + 0.4 * np.exp(-0.5 * (x / 1.6) ** 2) / 1.6)  # fmt: skip
+                _add(flux, rest, centre, 0.7 * sigma * width, 0.6 * area)
+                _add(flux, rest, centre, 1.6 * sigma * width, 0.4 * area)
             else:
-                flux += strength * np.exp(-0.5 * x**2)
+                _add(flux, rest, centre, sigma, area)
     for centre, sigma, relative in _IRON:
-        strength = quasar.iron * lya_scale * relative * at_lya / (sigma * 2.5066)
-        flux += strength * np.exp(-0.5 * ((rest - centre) / sigma) ** 2)
+        _add(flux, rest, centre, sigma, quasar.iron * lya_scale * relative * at_lya)
     if quasar.balnicity_kms:
         flux *= _broad_absorption(rest, quasar.balnicity_kms, rng)
     flux *= _forest(rest, quasar.z, rng)
@@ -93,12 +92,19 @@ def quasar_spectrum(quasar: Quasar, sigma_kms: float, rng: np.random.Generator) 
     return np.asarray(broaden(flux[None, :], transfer)[0])
 
 
+def _add(flux: Array, wave: Array, centre: float, sigma: float, area: float) -> None:
+    """Adds a Gaussian, in place, where it is more than 1e-8 of its peak."""
+    low, high = np.searchsorted(wave, [centre - 6 * sigma, centre + 6 * sigma])
+    x = (wave[low:high] - centre) / sigma
+    flux[low:high] += area / (sigma * 2.506628) * np.exp(-0.5 * x * x)
+
+
 def _broad_absorption(rest: Array, width_kms: float, rng: np.random.Generator) -> Array:
     """Troughs of C IV, Si IV, N V and Lyα that start 3000 km/s blueward."""
     out = np.ones(rest.size)
     depth = rng.uniform(0.6, 0.95)
     for name, share in (("CIV_1549", 1.0), ("SiIV_1398", 0.6), ("NV_1240", 0.9), ("Ly_alpha", 0.6)):
-        v = (1.0 - rest / line(name).wave_vac_aa) * 299_792.458
+        v = ((1.0 - rest / line(name).wave_vac_aa) * C_KMS).clip(-3e4, 6e4)
         edge = (
             1.0 / (1 + np.exp(-(v - 3000.0) / 250.0)) / (1 + np.exp((v - 3000 - width_kms) / 600))
         )

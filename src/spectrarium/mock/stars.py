@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,11 +48,18 @@ class VelocityGrid:
     @property
     def wave_aa(self) -> Array:
         """(n,) Å."""
-        return np.asarray(self.start_aa * np.exp(np.arange(self.n) * (self.step_kms / C_KMS)))
+        return _grid_wave(self)
 
     def index(self, wave_aa: Array) -> Array:
         """Fractional index of wavelengths."""
         return np.asarray(np.log(np.asarray(wave_aa) / self.start_aa) * (C_KMS / self.step_kms))
+
+
+@lru_cache(maxsize=8)
+def _grid_wave(grid: VelocityGrid) -> Array:
+    wave = np.asarray(grid.start_aa * np.exp(np.arange(grid.n) * (grid.step_kms / C_KMS)))
+    wave.setflags(write=False)  # shared by everyone
+    return wave
 
 
 class StarSynthesiser:
