@@ -29,7 +29,7 @@ from ..domain.errors import DataError, InternalError
 from .registry import Item
 from .source import SourceFile
 
-STALL_S = 120.0
+STALL_S = 30.0
 """A helper that sends nothing for so long hangs."""
 MEMORY_BYTES = 8 * 2**30
 """Address space of a helper beyond the file itself."""
