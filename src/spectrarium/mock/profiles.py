@@ -60,10 +60,11 @@ def stark(distance_aa: Array, doppler_aa: Array, field_aa: Array) -> Array:
     Source: Griem 1960, ApJ 132, 883. Valid for: wings; cores to some 20 %.
     """
     core = np.sqrt(doppler_aa**2 + (0.9 * field_aa) ** 2)
-    x = np.abs(distance_aa)
-    bend = 1.5 * core
-    wing = 1.1 * field_aa**1.5 / ((x * x + bend * bend) ** 1.25)
-    return np.asarray(np.exp(-((distance_aa / core) ** 2)) / (1.772454 * core) + wing)
+    bend2 = (1.5 * doppler_aa) ** 2 + (2.05 * field_aa) ** 2
+    wing = 1.1 * field_aa**1.5 / (distance_aa**2 + bend2) ** 1.25
+    in_wings = 2.396 * 1.1 * (field_aa**2 / bend2) ** 0.75  # ∫(1 + u²)^−1.25 du = 2.396
+    shape = np.exp(-((distance_aa / core) ** 2)) / (1.772454 * core)
+    return np.asarray((1.0 - in_wings) * shape + wing)
 
 
 def stark_field(lower: int, upper: int, electron_density: Array) -> Array:
@@ -91,10 +92,13 @@ def broadening(
         row[seen:] = 0.0
         if vsini > 0:
             x = k[0, :seen] * vsini
-            x[: max(1, int(np.searchsorted(x, 1e-2)))] = 1e-2  # 1 − x²/10: the limit, to 1e-5
+            low = int(np.searchsorted(x, 1e-2))  # below, sin x − x cos x loses its digits
+            x[:low] = 1.0
             spin = 2 * (1 - LIMB_DARKENING) * j1(x) / x
             spin += 2 * LIMB_DARKENING * (np.sin(x) - x * np.cos(x)) / x**3
-            row[:seen] *= spin / (1 - LIMB_DARKENING / 3)
+            spin /= 1 - LIMB_DARKENING / 3
+            spin[:low] = 1.0
+            row[:seen] *= spin
         if shift != 0:
             row[:seen] *= np.exp(-1j * shift * k[0, :seen])
     return transfer

@@ -122,7 +122,8 @@ class StarSynthesiser:
         eta = self._hydrogen(star, kappa)
         for name, molecule in bands.MOLECULES.items():
             factor = bands.strength(molecule, star.teff, star.logg, star.feh)
-            if np.max(factor) > 1e-3:
+            factor[factor < 1e-3] = 0.0
+            if np.any(factor):
                 eta += factor[:, None] * self._molecules[name]
         if carbon is not None and np.any(carbon > 0):
             eta += carbon[:, None] * bands.shape(bands.SWAN, self.wave)
@@ -158,7 +159,9 @@ class StarSynthesiser:
                              / self.grid.step_kms)) + 8  # fmt: skip
             window = slice(max(0, at - pixels), min(self.grid.n, at + pixels))
             core = np.maximum(doppler, 0.7 * self.grid.step_kms) * wave / C_KMS
-            profile = stark(self.wave[window] - wave, core[:, None], field[:, None])
+            distance = self.wave[window] - wave
+            profile = stark(distance, core[:, None], field[:, None])
+            profile *= np.abs(distance) <= np.maximum(reach, 8 * core)[:, None]  # each its own
             eta[:, window] += line[:, None] * profile / kappa[:, window]
         return eta
 
@@ -206,6 +209,7 @@ class StarSynthesiser:
             edges = (np.arange(window.start, window.stop + 1) - 0.5 - x) * step
             h = np.maximum(half[:, j], 1e-3)[:, None]
             mean = (np.diff(np.arctan(edges / h), axis=1) * h / step).clip(0.0, 0.9999)
+            mean *= np.abs(edges[:-1] + 0.5 * step) <= 12.0 * h + 2.0 * step  # each its own
             eta[:, window] += np.where(h > 1e-3, mean / (1.0 - mean), 0.0)
         core = (width - np.pi * half).clip(0.0)
         narrow = np.zeros_like(eta)
