@@ -36,10 +36,11 @@ def command(
     with progress_bar() as bar:
         found = archive.outliers(score, k, where=where, model=model, progress=bar)
     records = answer_records(archive, found.answers, "score")
+    pictures: list[Path] = []
     if plot is not None:
         from ..plot.answers import plot_outliers
 
-        plot_outliers(archive.store, found, plot)
+        pictures = plot_outliers(archive.store, found, plot)
     if as_json:
         emit(records)
         return
@@ -53,5 +54,5 @@ def command(
             f"{name}: {n} judged, {found.abstained[name]} abstained; Spearman ρ of score and S/N "
             f"{found.correlation[name]:+.2f}", markup=False, style="dim",
         )  # fmt: skip
-    if plot is not None:
-        console.print(f"picture: {plot}", markup=False)
+    for picture in pictures:
+        console.print(f"picture: {picture}", markup=False)

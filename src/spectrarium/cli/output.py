@@ -21,6 +21,8 @@ from ..api import Archive, open_archive
 from ..settings import Settings
 
 console = Console(highlight=False)
+if not console.is_terminal:  # a pipe or file has no width: do not fold what programs will cut
+    console = Console(highlight=False, width=200)
 error_console = Console(stderr=True, highlight=False)
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -88,7 +90,10 @@ def show_table(
     table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for name in columns:
         numeric = any(isinstance(r.get(name), (int, float)) for r in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        identifier = name in ("obs_id", "path", "column", "name", "model")
+        table.add_column(name, justify="right" if numeric else "left",
+                         overflow="fold" if identifier else "ellipsis",
+                         no_wrap=not identifier and not numeric and console.width >= 120)  # fmt: skip
     for row in rows:
         table.add_row(*(Text(cell(row.get(name), name)) for name in columns))
     console.print(table)

@@ -32,9 +32,9 @@ def command(
     facts = _facts(spectrum)
     if plot is not None:
         from ..plot.spectrum import plot_spectrum
+        from ..plot.style import save
 
-        plot_spectrum(spectrum, plot, window=window)
-        facts["plot"] = str(plot)
+        facts["plot"] = str(save(plot_spectrum(spectrum, window_aa=window), plot))
     if as_json:
         emit(record | facts | (_samples(spectrum) if samples else {}))
         return

@@ -37,10 +37,11 @@ def command(
     archive = opened(folder, version)
     found = archive.similar(query, k, where=where, model=model, **declared)
     records = answer_records(archive, found.answers, "distance")
+    pictures: list[Path] = []
     if plot is not None:
         from ..plot.answers import plot_similar
 
-        plot_similar(archive.store, found, plot)
+        pictures = plot_similar(archive.store, found, plot)
     if as_json:
         emit(records)
         return
@@ -50,5 +51,5 @@ def command(
     columns = [c for c in columns if any(r.get(c) is not None for r in records)]
     show_table(records, columns)
     console.print(f"[dim]{found.searched} spectra searched in {found.model}[/]")
-    if plot is not None:
-        console.print(f"picture: {plot}", markup=False)
+    for picture in pictures:
+        console.print(f"picture: {picture}", markup=False)

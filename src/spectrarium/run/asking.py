@@ -39,13 +39,13 @@ class Answer:
     snr: float | None
     noise_source: str
     drivers: tuple[Region, ...]
+    flux: NDArray[np.float32] = field(repr=False)
+    ivar: NDArray[np.float32] = field(repr=False)
     alike: tuple[Region, ...] = ()
     significance: float | None = None
     chi2: float | None = None
     reason: str = ""
     model: str = ""
-    flux: NDArray[np.float32] | None = field(default=None, repr=False)
-    ivar: NDArray[np.float32] | None = field(default=None, repr=False)
     reconstruction: NDArray[np.float32] | None = field(default=None, repr=False)
 
 
@@ -61,6 +61,7 @@ class Similar:
     query_ivar: NDArray[np.float32]
     answers: list[Answer]
     searched: int
+    frame: str
 
 
 @dataclass
@@ -70,6 +71,7 @@ class Outliers:
     score: str
     answers: list[Answer]
     waves: dict[str, NDArray[np.float64]]
+    frames: dict[str, str]
     correlation: dict[str, float]
     judged: dict[str, int]
     abstained: dict[str, int]
@@ -193,6 +195,7 @@ def similar(
         wave_aa=explorer.model.domain.wave_aa, query_flux=batch.flux[0],
         query_ivar=batch.ivar[0], answers=answers,
         searched=int(allowed.sum()) if allowed is not None else len(explorer.index),
+        frame=explorer.model.domain.frame,
     )  # fmt: skip
 
 
@@ -277,7 +280,7 @@ def outliers(
     if not names:
         raise UsageError("nothing is embedded yet", code="no_model",
                          remedy="run `spectrarium embed --encoder pca` first")  # fmt: skip
-    out = Outliers(score, [], {}, {}, {}, {})
+    out = Outliers(score, [], {}, {}, {}, {}, {})
     tables = {}
     for name in names:
         tables[name] = _scored(archive, name, score, progress or Silent(), wait_s, version is None)
@@ -369,6 +372,7 @@ def _rank(
             model = load_model(archive, name)
             explorers[name] = (model, Preparer(model.domain))
             out.waves[model.ref.model_id] = model.domain.wave_aa
+            out.frames[model.ref.model_id] = model.domain.frame
         out.answers.append(_answer(archive, explorers[name], rank, row, significance_, record))
 
 

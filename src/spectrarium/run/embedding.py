@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..domain.axis import Medium, SpecSys
 from ..domain.derived import NoiseSource
-from ..domain.errors import DataError, TransientError, UsageError
+from ..domain.errors import TransientError, UsageError
 from ..domain.progress import Progress, Silent
 from ..domain.spectrum import Normalisation
 from ..embed.domain import ModelDomain, SpectrumSummary, flux_kind
@@ -28,6 +28,10 @@ from ..store.writer import Writer, open_writer
 
 MAX_TRAIN = 100_000
 """Spectra a linear model is fitted on at most; of more, evenly spaced ones."""
+ROUNDS = 3
+"""Times that spectra refused by their group's model are grouped again by their good pixels."""
+MAX_REFUSED = 50_000
+"""So many refused spectra are read once more; of more, only the reasons are reported."""
 RAM_BYTES = 2**30
 """Prepared training spectra up to this size stay in memory; more go to a file on disk."""
 _SUMMARY = ("em_min", "em_max", "n_good", "em_pixel_kms", "medium", "specsys", "em_res_power",
@@ -49,7 +53,6 @@ class GroupReport:
     covered: int
     trained_on: int
     refitted: bool
-    left_out: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -156,21 +159,54 @@ def _fit_groups(
     rest: NDArray[np.int64], components: int | None, rules: GroupingRules | None,
     report: EmbedReport, progress: Progress,
 ) -> None:  # fmt: skip
-    proposal = propose_models([facts[i] for i in rest], rules)
-    left = Counter(proposal.left_out.values())
-    for group in proposal.models:
-        members = rows[rest[list(group.members)]]
-        model = kind(group.domain, **_settings(encoder, group.domain, len(members), components))  # type: ignore[call-arg]
-        name = f"{encoder}.{group.name}"
-        model.name = name  # type: ignore[attr-defined]
-        done = _fit_one(writer, model, name, members, progress)
-        if done is None:
-            left["too few usable spectra in its group"] += len(members)
-            continue
-        report.groups.append(done)
-        left.update(done.left_out)
-        _drop_scores(writer, name)
+    """Group and fit, then group again what turned out to have bad pixels where its group looks.
+
+    The catalogue knows where a spectrum begins and ends, not where its good pixels do: those that
+    their group's model refuses get a second chance by their good pixels, in a group of their own.
+    """
+    pending, known = rows[rest], [facts[i] for i in rest]
+    left: Counter[str] = Counter()
+    for _ in range(ROUNDS):
+        proposal = propose_models(known, rules)
+        refused: list[tuple[int, str]] = []
+        for group in proposal.models:
+            members = pending[list(group.members)]
+            name = _free_name(writer.archive, f"{encoder}.{group.name}", report)
+            options = _settings(encoder, group.domain, len(members), components)
+            model = kind(group.domain, name=name, **options)  # type: ignore[call-arg]
+            done, out = _fit_one(writer, model, name, members, progress)
+            refused += out
+            if done is not None:
+                report.groups.append(done)
+                _drop_scores(writer, name)
+        left.update(_in_words(reason) for reason in proposal.left_out.values())
+        if not refused or len(refused) > MAX_REFUSED:
+            break
+        pending = np.array([row for row, _ in refused], np.int64)
+        known = [s for _, batch in writer.archive.scan(pending) for s in map(SpectrumSummary.of,
+                                                                           batch)]  # fmt: skip
+        pending = pending[np.argsort(writer.archive.index.value("pixel_row", pending),
+                                     kind="stable")]  # fmt: skip
+    left.update(_in_words(reason) for _, reason in refused)
     report.left_out = dict(left.most_common())
+
+
+def _free_name(archive: Archive, name: str, report: EmbedReport) -> str:
+    taken = {g.name for g in report.groups}
+    free, n = name, 1
+    while free in taken:
+        n += 1
+        free = f"{name}-{n}"
+    return free
+
+
+def _in_words(reason: str) -> str:
+    """Reasons that differ in numbers only are one reason."""
+    if reason.startswith(("covers", "fits no model: covers", "good pixels cover")):
+        return "covers too little of any group's range"
+    if reason.startswith("fits no model: resolution"):
+        return "resolution unlike that of any group"
+    return reason
 
 
 def _settings(
@@ -188,38 +224,33 @@ def _settings(
 
 def _fit_one(
     writer: Writer, model: Encoder, name: str, members: Rows, progress: Progress
-) -> GroupReport | None:
+) -> tuple[GroupReport | None, list[tuple[int, str]]]:
+    """Fit and store one model; its report, and (row, reason) of the members it refuses."""
     archive = writer.archive
-    step = max(1, -(-len(members) // MAX_TRAIN))
+    training = members[:: max(1, -(-len(members) // MAX_TRAIN))]
     preparer = Preparer(model.domain)
-    with _PreparedStore(archive.root, len(members[::step]), model.domain.n_pix) as kept:
-        progress.start(f"preparing {name}", len(members[::step]))
-        for batch, _, _ in prepared(archive, preparer, members[::step]):
+    with _PreparedStore(archive.root, len(training), model.domain.n_pix) as kept:
+        progress.start(f"preparing {name}", len(training))
+        for batch, chunk, _ in prepared(archive, preparer, training):
             kept.add(batch)
-            progress.advance(len(batch))
-        if len(kept) < 2 * _components(model):
-            return None
+            progress.advance(len(chunk))
+        least = max(GroupingRules().least_members, 2 * _components(model))
+        if len(kept) < least:
+            why = f"fewer than {least} usable spectra in its group"
+            return None, [(int(row), why) for row in members]
         progress.start(f"fitting {name}", None)
-        try:
-            model.fit(kept.batches, progress)
-        except DataError as error:
-            if error.code in ("too_few_spectra", "no_information"):
-                return None
-            raise
+        model.fit(kept.batches, progress)
         trained = len(kept)
-    ref = model.save(_free_dir(archive.root, model))
-    columns, left = _encode(archive, model, preparer, members, progress)
+    ref = model.save(archive.root / "models" / model.ref.model_id)
+    columns, refused = _encode(archive, model, preparer, members, progress)
     writer.put_table(f"embeddings/{name}", _table(columns, model, ref.model_id))
-    return _group_report(model, name, len(columns["uid"]), trained, True, left)
+    covered = len(columns["uid"])
+    return _group_report(model, name, covered, trained, True), refused
 
 
 def _components(model: Encoder) -> int:
     settings = getattr(model, "settings", None)
     return int(getattr(settings, "n_components", 2))
-
-
-def _free_dir(root: Path, model: Encoder) -> Path:
-    return root / "models" / model.ref.model_id
 
 
 def prepared(
@@ -233,18 +264,19 @@ def prepared(
 
 def _encode(
     archive: Archive, model: Encoder, preparer: Preparer, rows: Rows, progress: Progress
-) -> tuple[dict[str, list[Any]], Counter[str]]:
+) -> tuple[dict[str, Any], list[tuple[int, str]]]:
+    """Columns of the embedding of `rows`, and (row, reason) of those the model refuses."""
     columns: dict[str, list[Any]] = {
         k: [] for k in ("uid", "fingerprint", "vector", "variance", "chi2", "n_pix", "n_fit",
                         "snr", "coverage", "scale", "noise_source")
     }  # fmt: skip
-    left: Counter[str] = Counter()
+    refused: list[tuple[int, str]] = []
     progress.start("encoding", len(rows))
     for batch, chunk, out in prepared(archive, preparer, rows):
         if progress.cancelled():
             raise TransientError("cancelled: nothing was stored", code="cancelled",
                                  remedy="run the same command again")  # fmt: skip
-        left.update(o.reason for o in out)
+        refused += [(int(chunk[o.index]), o.reason) for o in out]
         progress.advance(len(chunk))
         if not len(batch):
             continue
@@ -260,7 +292,7 @@ def _encode(
         for key in ("snr", "coverage", "scale"):
             columns[key].append(getattr(batch, key))
         columns["noise_source"].append(np.array([s.value for s in batch.noise_source], object))
-    return {k: np.concatenate(v) if v else [] for k, v in columns.items()}, left  # type: ignore[misc]
+    return {k: np.concatenate(v) if v else [] for k, v in columns.items()}, refused
 
 
 def _table(columns: dict[str, Any], model: Encoder, model_id: str) -> pa.Table:
@@ -278,7 +310,7 @@ def _table(columns: dict[str, Any], model: Encoder, model_id: str) -> pa.Table:
 
 
 def _group_report(
-    model: Encoder, name: str, covered: int, trained: int, refitted: bool, left: Counter[str]
+    model: Encoder, name: str, covered: int, trained: int, refitted: bool
 ) -> GroupReport:
     d = model.domain
     high = d.resolution[1] if np.isfinite(d.resolution[1]) else None
@@ -286,7 +318,7 @@ def _group_report(
         model=model.ref.model_id, name=name, wave_min_aa=d.wave_min_aa,
         wave_max_aa=d.wave_max_aa, pixels=d.n_pix, resolution=(d.resolution[0], high),
         frame=d.frame, flux_kind=d.flux_kind.value, covered=covered, trained_on=trained,
-        refitted=refitted, left_out=dict(left),
+        refitted=refitted,
     )  # fmt: skip
 
 
@@ -305,9 +337,8 @@ def _extend(
     done = known & fresh_prints
     fits = np.array([model.domain.covers(facts[i])[0] for i in rest], bool)
     todo = rest[fits & ~done]
-    left: Counter[str] = Counter()
     if len(todo):
-        columns, left = _encode(archive, model, Preparer(model.domain), rows[todo], progress)
+        columns, _ = _encode(archive, model, Preparer(model.domain), rows[todo], progress)
         if len(columns["uid"]):
             table = _merged(table, _table(columns, model, model.ref.model_id))
             writer.put_table(f"embeddings/{name}", table)
@@ -316,7 +347,7 @@ def _extend(
             done = done | np.isin(archive.index.value("uid", rows[rest]), new)
     if done.any():
         trained = int(model.ref.training.split()[0]) if model.ref.training else 0
-        report.groups.append(_group_report(model, name, int(done.sum()), trained, False, left))
+        report.groups.append(_group_report(model, name, int(done.sum()), trained, False))
     return rest[~done]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..domain.errors import DataError
 from ..domain.spectrum import Spectrum
-from ..read.registry import NotASpectrum, read_source, reader_named, recognise
+from ..read.registry import NotASpectrum, read_source, reader_named, readers, recognise
 from ..read.source import ReadOptions, SourceFile
 from ..store.archive import Archive
 from ..store.codec import encode
@@ -38,6 +38,7 @@ class GroupReader:
     """Reads groups of files against one archive."""
 
     def __init__(self, root: Path, version: int, options: ReadOptions, reader: str | None) -> None:
+        readers()  # a reader that cannot be imported must end the ingest, not condemn every file
         self._builder = BatchBuilder(root)
         self._index = Archive(root, version).index
         self._options = options

@@ -185,7 +185,9 @@ def _present(value: Observation | Provenance) -> dict[str, Any]:
     out = {}
     for name in _FIELDS[type(value)]:
         x = getattr(value, name)
-        if x is None or x == () or x == {}:
+        if isinstance(x, np.generic):
+            x = x.item()
+        if x is None or x == () or x == {} or (isinstance(x, float) and x != x):
             continue
         out[name] = dict(x) if isinstance(x, Mapping) else x
     return out
