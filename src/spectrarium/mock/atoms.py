@@ -116,7 +116,7 @@ def real_lines() -> LineList:
     )
 
 
-def forest_lines(n: int = 9000, seed: int = 1814) -> LineList:
+def forest_lines(n: int = 18_000, seed: int = 1814) -> LineList:
     """Pseudo-random weak iron-peak lines that stand for the thousands no short list can hold.
 
     They are not real lines: only their statistics are, chosen so that the Sun's mean line blocking
@@ -125,7 +125,7 @@ def forest_lines(n: int = 9000, seed: int = 1814) -> LineList:
     rng = np.random.default_rng(seed)
     low, high = 2000.0, 9500.0
     grid = np.linspace(low, high, 4000)
-    density = 0.05 + np.exp(-(grid - 3000.0) / 800.0).clip(max=1.6)
+    density = 0.06 + np.exp(-(grid - 3700.0) / 550.0).clip(max=5.0)
     wave = np.interp(rng.random(n), np.cumsum(density) / density.sum(), grid)
     symbols = list(ELEMENTS)
     element = rng.choice([symbols.index(s) for s in ("Fe", "Fe", "Fe", "Cr", "Ti", "Ni")], n)

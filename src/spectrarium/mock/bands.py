@@ -22,6 +22,8 @@ class Molecule:
     """η = strength · 10^(slope (θ − θ₀) + metal·[M/H] + gravity·(log g − 4.4)), cut off above θ₁.
 
     heads : (air Å, decay length Å, relative strength); a negative length decays to the violet
+    haze_aa : instead of heads, a smooth opacity that grows by e to the violet over so many Å, 1 at
+        4000 Å: the blanketing of cool stars that no line list resolves
     """
 
     heads: tuple[tuple[float, float, float], ...]
@@ -30,16 +32,19 @@ class Molecule:
     theta1: float
     metal: float
     gravity: float
+    haze_aa: float = 0.0
 
 
 _TIO = (
-    (4761.0, 60, 0.5), (4954.6, 70, 0.8), (5166.8, 90, 1.0), (5448.2, 90, 0.9), (5597.6, 40, 0.25),
-    (5758.7, 60, 0.25), (5847.6, 70, 0.35), (6158.5, 110, 0.9), (6651.3, 70, 0.5),
-    (6681.0, 60, 0.5), (6714.4, 60, 0.4), (7054.3, 70, 1.1), (7087.6, 70, 1.1), (7125.6, 80, 1.0),
-    (7589.3, 90, 0.5), (7666.4, 90, 0.4), (8206.8, 60, 0.15), (8432.3, 90, 0.5), (8859.6, 80, 0.5),
-    (9209.0, 90, 0.3), (9728.0, 90, 0.3), (9896.0, 60, 0.4),
+    (4761.0, 100, 0.30), (4954.6, 120, 0.48), (5166.8, 155, 0.60), (5448.2, 155, 0.54),
+    (5597.6, 70, 0.15), (5758.7, 100, 0.15), (5847.6, 120, 0.21), (6158.5, 185, 0.54),
+    (6651.3, 120, 0.30), (6681.0, 100, 0.30), (6714.4, 100, 0.24), (7054.3, 120, 0.66),
+    (7087.6, 120, 0.66), (7125.6, 135, 0.60), (7589.3, 155, 0.30), (7666.4, 155, 0.24),
+    (8206.8, 100, 0.09), (8432.3, 155, 0.30), (8859.6, 135, 0.30), (9209.0, 155, 0.18),
+    (9728.0, 155, 0.18), (9896.0, 100, 0.24),
 )  # fmt: skip
 MOLECULES: dict[str, Molecule] = {
+    "haze": Molecule((), 3.0, 1.20, 9.9, 0.7, 0.0, haze_aa=350.0),
     "TiO": Molecule(_TIO, 5.5, 1.41, 9.9, 1.2, -0.05),
     "VO": Molecule(((7334.0, 60, 1.0), (7393.0, 70, 1.0), (7851.0, 60, 1.0), (7896.0, 70, 1.0)),
                    6.5, 1.66, 9.9, 1.2, -0.1),
@@ -59,6 +64,8 @@ SWAN = Molecule(((4737.1, -90, 1.2), (5165.2, -120, 1.5), (5635.5, -120, 1.1), (
 
 def shape(molecule: Molecule, wave_aa: Array) -> Array:
     """(m,) opacity along wavelength (vacuum Å) at unit strength."""
+    if molecule.haze_aa:
+        return np.asarray(np.exp((-(wave_aa - 4000.0) / molecule.haze_aa).clip(max=4.0)))
     total = np.zeros(wave_aa.shape)
     for head, length, strength in molecule.heads:
         beyond = (wave_aa - float(air_to_vac(head))) * np.sign(length)

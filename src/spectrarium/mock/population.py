@@ -157,7 +157,8 @@ def _add_line(row: Array, entry: Emission, star: Star, instrument: Instrument) -
     v = (np.arange(window.start, window.stop) - at) * grid.step_kms
     peak = entry.ew_aa / entry.wave_vac_aa * C_KMS / (sigma * np.sqrt(2.0 * np.pi))
     profile = peak * np.exp(-0.5 * (v / sigma) ** 2)
-    level = float(np.median(row[window]))
+    around = int(2500.0 / grid.step_kms)
+    level = float(np.median(row[max(0, int(at) - around) : int(at) + around]))
     if entry.ew_aa > 0:
         row[window] += level * profile
     else:
