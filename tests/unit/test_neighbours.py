@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -56,7 +58,7 @@ def test_many_blocks_and_a_falling_threshold(monkeypatch):
     vectors = rng.standard_normal((5000, 8)).astype(np.float32)
     vectors = vectors[np.argsort(-np.linalg.norm(vectors, axis=1))]  # the best come last
     found = make(vectors).search(np.zeros((2, 8), dtype=np.float32), 50)
-    order, distance = brute(vectors, np.zeros(8), 50)
+    order, _ = brute(vectors, np.zeros(8), 50)
     np.testing.assert_array_equal(found.obs_uid, np.array([order, order]))
 
 
@@ -155,7 +157,7 @@ def test_regions_do_not_overlap_and_shares_add_to_at_most_one():
     residual = 5 * np.sin(WAVE / 150) + rng.standard_normal(1000)
     found = sorted(regions(WAVE, residual, most=5))
     assert len(found) == 5
-    assert all(a.hi_aa < b.lo_aa for a, b in zip(found, found[1:], strict=False))
+    assert all(a.hi_aa < b.lo_aa for a, b in pairwise(found))
     assert sum(r.contribution for r in found) <= 1 + 1e-9
 
 

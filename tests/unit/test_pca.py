@@ -95,7 +95,7 @@ def test_a_spectrum_without_information_gets_the_mean():
 
 
 def test_gappy_spectra_do_not_blow_up():
-    batch, z, rows = linear_world(500)
+    batch, _, _ = linear_world(500)
     model = fitted(batch)
     ivar = batch.ivar.copy()
     ivar[:, 20:] = 0.0  # 5 % of the range must not be extrapolated wildly

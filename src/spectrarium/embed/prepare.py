@@ -220,7 +220,7 @@ class Preparer:
         if not at.any():
             return "no good pixel where the flux scale is taken"
         scale = flux_scale(flux[at], ivar[at], self.domain.flux_kind)
-        if not (np.isfinite(scale) and scale > 0):
+        if not (np.isfinite(scale) and scale > 0 and flux[at].any()):
             return "flux is zero"
         everywhere = ivar > 0
         signal = (

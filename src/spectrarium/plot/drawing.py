@@ -23,11 +23,11 @@ def flux_limits(
 ) -> tuple[float, float]:
     """Limits that hold every feature of three pixels or more, and no cosmic ray.
 
-    Pixels much noisier than usual (where σ is known) do not set the scale.
+    Pixels much noisier than usual do not set the scale, unless they are bright lines.
     """
     use = good & np.isfinite(flux)
     if sigma is not None and use.any():
-        use &= sigma <= 4.0 * np.median(sigma[use])
+        use &= (sigma <= 4.0 * np.median(sigma[use])) | (np.abs(flux) > 10.0 * sigma)
     values = flux[use].astype(np.float64)
     if values.size == 0:
         return 0.0, 1.0
@@ -136,6 +136,7 @@ def draw_lines(
     low, high = axes.get_xlim()
     inside = [(entry, at) for entry, at in lines if low < at < high]
     least = 22.0 / room_px
+    inside = _without_repeats(inside, least * (high - low))
     for weight in (3, 2):  # too many: the weak ones go first
         if len(inside) * least > 0.9:
             inside = [pair for pair in inside if pair[0].weight < weight]
@@ -147,11 +148,20 @@ def draw_lines(
     transform = axes.get_xaxis_transform()
     for (entry, at), place in zip(inside, places, strict=True):
         axes.plot([at, at], [0.0, 1.0], transform=transform, color=theme.faint, linewidth=0.6,
-                  linestyle=(0, (1, 3)), zorder=0)  # fmt: skip
+                  linestyle=(0, (1, 3)), zorder=0, gid="line")  # fmt: skip
         axes.plot([at, low + place * (high - low)], [1.0, 1.03], transform=transform,
                   color=theme.faint, linewidth=0.6, clip_on=False)  # fmt: skip
         axes.text(place, 1.038, entry.label, transform=axes.transAxes, rotation=90, fontsize=8,
                   ha="center", va="bottom", color=theme.ink)  # fmt: skip
+
+
+def _without_repeats(lines: list[tuple[Line, float]], apart: float) -> list[tuple[Line, float]]:
+    """One label for the members of a doublet or triplet that lie too close to tell apart."""
+    kept: list[tuple[Line, float]] = []
+    for entry, at in lines:
+        if not any(entry.label == k.label and abs(at - where) < apart for k, where in kept):
+            kept.append((entry, at))
+    return kept
 
 
 def spread(wanted: NDArray[np.float64], least: float) -> NDArray[np.float64]:

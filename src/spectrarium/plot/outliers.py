@@ -69,7 +69,7 @@ def _draw(axes: Axes, panel: Panel, wave: NDArray[Any], theme: Style) -> None:
     low, high = flux_limits(shown, panel.ivar > 0, panel.sigma)
     if panel.model is not None:  # only where there is something to compare it with
         expected = np.where(panel.ivar > 0, panel.model, np.nan)
-        draw_flux(axes, wave, expected, theme.second, linewidth=1.1, label="model")
+        draw_flux(axes, wave, expected, theme.second, linewidth=2.0, label="model", zorder=1.5)
         a, b = flux_limits(expected, panel.ivar > 0, panel.sigma)
         span = high - low
         low, high = min(low, max(a, low - span)), max(high, min(b, high + span))

@@ -57,7 +57,9 @@ def themed(theme: Style) -> Iterator[None]:
         "savefig.facecolor": theme.background, "xtick.color": theme.faint,
         "ytick.color": theme.faint, "xtick.labelcolor": theme.ink, "ytick.labelcolor": theme.ink,
         "xtick.direction": "in", "ytick.direction": "in", "xtick.minor.visible": True,
-        "ytick.minor.visible": True, "legend.frameon": False, "axes.spines.top": False,
+        "ytick.minor.visible": True, "legend.frameon": True,
+        "legend.framealpha": 0.85, "legend.edgecolor": "none",
+        "legend.facecolor": theme.background, "axes.spines.top": False,
         "axes.spines.right": False, "path.simplify": True, "agg.path.chunksize": 20_000,
         "axes.formatter.use_mathtext": True, "axes.unicode_minus": True,
     }  # fmt: skip
@@ -109,8 +111,14 @@ def settle(figure: Figure) -> None:
 
 
 def shorten(text: str, most: int) -> str:
-    """Text of `most` characters; the middle gives way, since ids differ at both ends."""
+    """Text of `most` characters. What follows a double space gives way first; of an id alone the
+    middle does, since ids differ at both ends."""
     if len(text) <= most:
         return text
+    head, _, rest = text.rpartition("  ")
+    if head.strip() and rest and len(head) + 4 <= most:
+        return text[: most - 1].rstrip() + "…"
+    if head.strip() and rest:
+        return shorten(head.rstrip(), most)
     keep = max(most - 1, 2)
     return f"{text[: (keep + 1) // 2]}…{text[len(text) - keep // 2 :]}"
