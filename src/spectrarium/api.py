@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from .domain.axis import Medium, SpecSys
 from .domain.progress import Progress
 from .domain.spectrum import Spectrum
+from .publish.export import export
+from .publish.source import ExportSource, Record
 from .read.registry import read_source
 from .read.source import ReadOptions, SourceFile
 from .run.asking import Outliers, Similar, outliers, similar
@@ -21,6 +24,7 @@ from .run.ingest import IngestReport, ingest
 from .run.labels import JoinReport, add_catalogue
 from .store.archive import SUMMARY_COLUMNS
 from .store.archive import Archive as Store
+from .store.schema import CATALOGUE
 from .store.writer import open_writer
 
 __all__ = ["Archive", "open_archive", "read_spectra"]
@@ -193,6 +197,24 @@ class Archive:
                         record[f"{label}.{name}"] = value
         return record
 
+    def export(
+        self, identifiers: Iterable[str], kind: str, out: str | os.PathLike[str],
+        where: str | None = None,
+    ) -> list[Path]:  # fmt: skip
+        """Write observations as files that other programs read; the paths of what was written.
+
+        Parameters
+        ----------
+        identifiers : obs_id, ``collection:obs_id`` or DID; none = all that `where` lets through
+        kind : ``sdm-votable``, ``sdm-fits``, ``ecsv``, ``parquet`` or ``hats``
+        out : folder, made if it is missing
+        Raises
+        ------
+        UsageError : unknown or ambiguous identifier, nothing selected, a different file is there
+            already (then nothing is written), HATS without any position
+        """
+        return export(_export_source(self.store, identifiers, where), kind, Path(out))
+
     # asking -----------------------------------------------------------------------------------
 
     def embed(
@@ -237,3 +259,47 @@ class Archive:
         if self._as_of is None:
             self.refresh()
         return found
+
+
+def _export_source(store: Store, identifiers: Iterable[str], where: str | None) -> ExportSource:
+    """Chosen observations as publish wants them: rows by position, spectra a batch at a time."""
+    from .domain.errors import UsageError
+
+    names = list(dict.fromkeys(identifiers))
+    if names and where is not None:
+        raise UsageError("identifiers and a filter were given: one of them has to choose",
+                         code="ids_and_where", remedy="leave one of them out")  # fmt: skip
+    rows = (
+        np.array(list(dict.fromkeys(store.resolve(n) for n in names)), np.int64)
+        if names
+        else store.find(where)
+    )
+    labels = {n: n.replace(".", "_") for n in store.columns() if "." in n}
+    fields = [
+        pa.field(c.name, c.type, metadata={k: v for k, v in (
+            ("unit", c.unit), ("ucd", c.ucd), ("description", c.about)) if v})
+        for c in CATALOGUE if c.public
+    ]  # fmt: skip
+    fields += [pa.field(column, store.label_column(n).type) for n, column in labels.items()]
+
+    def take(at: NDArray[np.int64]) -> Iterator[tuple[Record, Spectrum]]:
+        for chunk in _batches(store, rows[at]):
+            table = store.catalogue(chunk)
+            for name, column in labels.items():
+                table = table.append_column(column, store.label_column(name).take(pa.array(chunk)))
+            yield from zip(table.to_pylist(), store.read_rows(chunk), strict=True)
+
+    sky = store.catalogue(rows, ["s_ra", "s_dec"])
+    ra, dec = (sky.column(n).to_numpy().astype(np.float64) for n in ("s_ra", "s_dec"))
+    return ExportSource(pa.schema(fields), ra, dec, take, store.root.name)
+
+
+def _batches(store: Store, rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Rows in the order given, in runs of at most 256 rows or some 50 MB of samples."""
+    ends = np.cumsum(store.index.value("n_tiles", rows))
+    at = 0
+    while at < len(rows):
+        budget = 1024 + (ends[at - 1] if at else 0)
+        stop = min(at + 256, max(at + 1, int(np.searchsorted(ends, budget, "right"))))
+        yield rows[at:stop]
+        at = stop

@@ -144,6 +144,23 @@ class Spectrum:
             bad |= scheme.mask(self.flags)
         return bad
 
+    def to_specutils(self) -> Any:
+        """A `specutils.Spectrum` in Å; a `specutils.SpectrumList`, order by order, for échelle.
+
+        Returns
+        -------
+        spectrum : flux in its unit (dimensionless when it has none or an unknown one, told in
+            ``meta["flux_unit"]``), uncertainty of the delivered kind, mask True = bad, pixels
+            without a usable wavelength dropped (``meta["dropped_pixels"]``); ``meta`` holds
+            medium, specsys, flags, extras, observation and provenance
+        Raises
+        ------
+        UsageError (missing_extra) : specutils is not installed
+        """
+        from .convert import to_specutils
+
+        return to_specutils(self)
+
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed (and validated again)."""
         return dataclasses.replace(self, **changes)
