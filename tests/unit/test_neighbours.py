@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spectrarium.domain.derived import Embedding, ModelRef
 from spectrarium.domain.errors import UsageError
 from spectrarium.explore import neighbours
-from spectrarium.explore.explain import regions, why
+from spectrarium.explore.explain import despiked, regions, why
 from spectrarium.explore.neighbours import ExactIndex
 
 REF = ModelRef("pca/test", "0", "ab" * 32)
@@ -159,6 +159,22 @@ def test_regions_do_not_overlap_and_shares_add_to_at_most_one():
     assert len(found) == 5
     assert all(a.hi_aa < b.lo_aa for a, b in pairwise(found))
     assert sum(r.contribution for r in found) <= 1 + 1e-9
+
+
+def test_a_strong_narrow_line_comes_before_weak_broad_bands():
+    rng = np.random.default_rng(6)
+    bands = 4 * np.sin(WAVE / 120) ** 2 * (WAVE > 5200)
+    residual = rng.standard_normal(1000) + bands + line(4861, 150.0, 5.0)
+    assert regions(WAVE, residual)[0].lo_aa < 4861 < regions(WAVE, residual)[0].hi_aa < 4950
+
+
+def test_a_hot_pixel_names_no_region():
+    rng = np.random.default_rng(7)
+    residual = rng.standard_normal((2, 1000))
+    residual[:, 400] = 1e4
+    assert regions(WAVE, despiked(residual)[0]) == ()
+    wide = despiked(line(6563, 50.0, 12.0))  # but a resolved line keeps its height
+    np.testing.assert_allclose(wide, line(6563, 50.0, 12.0), rtol=1e-6, atol=1e-9)
 
 
 def test_nothing_to_explain():

@@ -8,18 +8,26 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 
 from ..domain.derived import Region
 from ..domain.errors import UsageError
 
 CLIP = 10.0
-"""Residuals count as this many σ at most, so that one hot pixel cannot hide a broad feature."""
+"""Residuals count as this many σ at most where likeness is concerned."""
+_STRONGEST = 30.0
+"""And this many when regions are ranked: a line of 100 σ comes first, yet is not all there is."""
+SPIKE = 5.0
 _LEVEL, _CAP = 1.5, 4.5
 """A pixel argues for its region if r² is above _LEVEL × the mean, by _CAP − _LEVEL at most: so two
 features join only when the gap between them is less than about twice their width."""
 _CHANCE = 8.0
 """Σ(r² − 2) of a region must exceed this + 2 ln n: measured, pure noise of 400 to 4000 pixels has
 such a region in about 1 of 100 spectra."""
+
+
+_TRIED = 5
+"""Segments looked at for each one reported: the strongest need not be the widest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,7 @@ def why(
     level = np.broadcast_to(np.asarray(scatter, dtype=np.float64), one.shape)
     variance[both] = 1.0 / ivar[both] + 1.0 / other_ivar[both] + level[both]
     sigma = np.sqrt(variance)
-    difference = np.where(both, (one - two) / sigma, 0.0)
+    difference = despiked(np.where(both, (one - two) / sigma, 0.0))
     a = np.where(both, np.clip((one - mean) / sigma, -CLIP, CLIP), 0.0)
     b = np.where(both, np.clip((two - mean) / sigma, -CLIP, CLIP), 0.0)
     shared = np.sqrt(np.maximum(a * b, 0.0)) * np.sign(a)
@@ -87,19 +95,19 @@ def regions(wave_aa: NDArray[Any], residual: NDArray[Any], most: int = 3) -> tup
     like noise all over
     Source: maximal-sum segments (Kadane's algorithm) of capped r², strongest first.
     """
-    r = np.clip(residual.astype(np.float64), -CLIP, CLIP)
+    r = np.clip(residual.astype(np.float64), -_STRONGEST, _STRONGEST)
     square = r**2
-    informative = square > 0
     total = float(square.sum())
-    if not informative.any() or total <= 0:
+    count = int(np.count_nonzero(square))
+    if total <= 0:
         return ()
-    count = int(np.count_nonzero(informative))
-    relative = square / max(1.0, total / count)
+    modest = np.minimum(square, CLIP**2)
+    relative = modest / max(1.0, float(modest.sum()) / count)
     gain = np.minimum(relative, _CAP) - _LEVEL
-    free = [(0, gain.size)]
     chance = _CHANCE + 2.0 * math.log(count)
+    free = [(0, gain.size)]
     found: list[Region] = []
-    while len(found) < most and free:
+    while len(found) < _TRIED * most and free:
         segments = [_best_segment(gain, a, b) for a, b in free]
         sum_, start, stop = max(segments)
         if sum_ <= 0 or float((square[start:stop] - 2.0).sum()) < chance:
@@ -107,7 +115,21 @@ def regions(wave_aa: NDArray[Any], residual: NDArray[Any], most: int = 3) -> tup
         found.append(_region(wave_aa, r, start, stop, total))
         a, b = free.pop(segments.index((sum_, start, stop)))
         free += [(x, y) for x, y in ((a, start), (stop, b)) if y > x]
-    return tuple(sorted(found, key=lambda region: -region.contribution))
+    return tuple(sorted(found, key=lambda region: -region.contribution)[:most])
+
+
+def despiked(residual: NDArray[Any]) -> NDArray[np.float32]:
+    """(…, n) residuals in σ with narrow spikes cut down to what is around them.
+
+    A feature that the instrument could resolve spans three pixels or more, a cosmic ray mostly
+    fewer: beyond 5 σ a pixel counts only up to twice the median of the five around it.
+    """
+    size = np.abs(residual)
+    if not (size > SPIKE).any():
+        return np.asarray(residual, dtype=np.float32)
+    around = median_filter(size, size=(1,) * (residual.ndim - 1) + (5,), mode="nearest")
+    limit = np.maximum(SPIKE, 2.0 * around)
+    return np.asarray(np.sign(residual) * np.minimum(size, limit), dtype=np.float32)
 
 
 def _region(

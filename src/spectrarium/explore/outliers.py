@@ -10,14 +10,13 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 from scipy.stats import spearmanr
 
 from ..domain.derived import NoiseSource, Region, Score
 from ..domain.errors import UsageError
 from ..embed.encoder import Encoded, Encoder
 from ..embed.prepare import Prepared
-from .explain import regions
+from .explain import despiked, regions
 from .neighbours import ExactIndex
 
 HUBER = 5.0
@@ -45,8 +44,10 @@ def reconstruction(
 ) -> Values:  # fmt: skip
     """Reduced χ² of what the model cannot reproduce: 1 = as noisy as it says it is.
 
-    Noise is that of each pixel plus the model's own scatter; residuals beyond 5 σ count linearly,
-    and narrow spikes hardly (see `_residual`); pixels used up by the fit leave the degrees of freedom. Abstains where the noise is unknown.
+    Noise is that of each pixel plus the model's own scatter, so spectra whose noise is below the
+    model's softening score under 1. Residuals beyond 5 σ count linearly and narrow spikes hardly
+    (see `despiked`); pixels used up by the fit leave the degrees of freedom. Abstains where the
+    noise is unknown.
     Source: Huber 1964 (Ann. Math. Stat. 35, 73) for the loss. Valid for: noise that is right; an
     error array too small by f raises every score of its survey by f².
     """
@@ -113,18 +114,9 @@ def score_named(name: str) -> ScoreFunction:
 def _residual(
     encoder: Encoder, flux: NDArray[Any], ivar: NDArray[Any], model: NDArray[Any]
 ) -> NDArray[np.float32]:
-    """(n, n_pix) in σ of noise and model scatter; narrow spikes cut down to what is around them.
-
-    A feature that the instrument could resolve spans three pixels or more, a cosmic ray mostly
-    fewer: beyond 5 σ a pixel counts only up to twice the median of the five around it.
-    """
+    """(n, n_pix) in σ of noise and model scatter, without narrow spikes (see `despiked`)."""
     weight = ivar / (1.0 + ivar * encoder.scatter)
-    r = np.where(ivar > 0, (flux - model) * np.sqrt(weight), 0.0).astype(np.float32)
-    size = np.abs(r)
-    if not (size > HUBER).any():
-        return r
-    limit = np.maximum(HUBER, 2.0 * median_filter(size, size=(1, 5), mode="nearest"))
-    return np.asarray(np.sign(r) * np.minimum(size, limit), dtype=np.float32)
+    return despiked(np.where(ivar > 0, (flux - model) * np.sqrt(weight), 0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
