@@ -14,9 +14,11 @@ def answer_records(archive: Archive, answers: list[Answer], value: str) -> list[
     """One record an answer; `differs` and `alike` list (lo Å, hi Å, share, sign)."""
     columns = ["obs_id", "obs_collection", "s_ra", "s_dec", "target_name", "target_class",
                "redshift", "access_path"]  # fmt: skip
-    table = archive.store.catalogue([a.row for a in answers], columns).to_pylist()
+    rows = [a.row for a in answers]
+    table = archive.store.catalogue(rows, columns).to_pylist()
     out = []
-    for answer, known in zip(answers, table, strict=True):
+    for answer, known, kind in zip(answers, table, archive.store.classes(rows), strict=True):
+        known["target_class"] = kind
         out.append({
             "rank": answer.rank, **known, value: answer.value,
             "significance": answer.significance, "snr": answer.snr,

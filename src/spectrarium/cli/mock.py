@@ -16,7 +16,7 @@ from .output import console, emit, json_option
 @json_option
 def command(folder: Path, number: int, seed: int, as_json: bool) -> None:
     """Write a mock survey with known truth into FOLDER, as files of several formats."""
-    from ..mock.survey import write_survey
+    from ..mock import write_survey
 
     truth = write_survey(folder, n=number, seed=seed)
     if as_json:

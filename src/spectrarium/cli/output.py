@@ -91,9 +91,11 @@ def show_table(
     for name in columns:
         numeric = any(isinstance(r.get(name), (int, float)) for r in rows)
         identifier = name in ("obs_id", "path", "column", "name", "model")
-        table.add_column(name, justify="right" if numeric else "left",
-                         overflow="fold" if identifier else "ellipsis",
-                         no_wrap=not identifier and not numeric and console.width >= 120)  # fmt: skip
+        table.add_column(
+            name, justify="right" if numeric else "left",
+            overflow="fold" if identifier else "ellipsis",
+            no_wrap=not identifier and not numeric and console.width >= 120,
+        )  # fmt: skip
     for row in rows:
         table.add_row(*(Text(cell(row.get(name), name)) for name in columns))
     console.print(table)

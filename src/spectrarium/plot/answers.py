@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -69,9 +68,10 @@ def plot_outliers(archive: Archive, found: Outliers, path: Path) -> list[Path]:
 
 
 def _names(archive: Archive, answers: list[Answer]) -> list[str]:
-    columns = ["obs_id", "target_class"]
-    rows: list[dict[str, Any]] = archive.catalogue([a.row for a in answers], columns).to_pylist()
-    return [" · ".join(str(v) for v in r.values() if v) for r in rows]
+    rows = [a.row for a in answers]
+    ids: list[str] = archive.catalogue(rows, ["obs_id"]).column(0).to_pylist()
+    return [" · ".join(x for x in pair if x) for pair in zip(ids, archive.classes(rows),
+                                                            strict=True)]  # fmt: skip
 
 
 def _wave_label(frame: str) -> str:

@@ -158,7 +158,7 @@ def _observation(source: SourceFile, header: Header, collection: str) -> Observa
         target_class=class_of(header), s_ra=ra, s_dec=dec, t_min=t_min, t_max=t_max,
         t_exptime=known(header, "EXPTIME"),
         em_res_power=_RESOLVING_POWER.get(header.string("SLIT_MOD") or ""),
-        facility_name="LAMOST", instrument_name="LAMOST LRS",
+        facility_name=header.string("TELESCOP") or "LAMOST", instrument_name="LAMOST LRS",
         snr=None if capped else snr,
         snr_source=None if snr is None or capped else "SNRR" if "SNRR" in header else "SN_R",
         redshift=known(header, "Z"), metadata=labels_of(header),
@@ -196,7 +196,7 @@ def _mrs_observation(source: SourceFile, header: Header, hdu: Hdu, arm: str) -> 
         obs_id=None if stem is None else f"{stem}:{hdu.name}",
         target_name=header.string("DESIG", "OBJNAME"), target_class=class_of(header),
         s_ra=ra, s_dec=dec, t_min=t_min, t_max=t_max, t_exptime=exptime, em_res_power=7500.0,
-        facility_name="LAMOST", instrument_name="LAMOST MRS", snr=snr,
+        facility_name=header.string("TELESCOP") or "LAMOST", instrument_name="LAMOST MRS", snr=snr,
         snr_source=None if snr is None else "SNR", redshift=known(header, "Z"),
         metadata=labels_of(header) | metadata(
             arm=arm, coadd=match is None, lmjm=own.get("LMJM"),

@@ -366,6 +366,8 @@ def _rank(
         found += [(float(significance[i]), int(rows[i]), name, table.slice(i, 1)) for i in
                   best.tolist()]  # fmt: skip
     found.sort(key=lambda f: (-f[0], f[1]))
+    seen: set[int] = set()  # one entry an observation, by the model it is strangest to
+    found = [f for f in found if not (f[1] in seen or seen.add(f[1]))]  # type: ignore[func-returns-value]
     explorers: dict[str, tuple[Encoder, Preparer]] = {}
     for rank, (significance_, row, name, record) in enumerate(found[:k], 1):
         if name not in explorers:

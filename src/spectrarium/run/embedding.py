@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from ..embed.domain import ModelDomain, SpectrumSummary, flux_kind
 from ..embed.encoder import Encoder, encoder_named
 from ..embed.grouping import GroupingRules, propose_models
 from ..embed.prepare import LeftOut, Prepared, Preparer
+from ..embed.spool import Spool
 from ..store.archive import Archive, Rows
 from ..store.writer import Writer, open_writer
 
@@ -32,8 +31,6 @@ ROUNDS = 3
 """Times that spectra refused by their group's model are grouped again by their good pixels."""
 MAX_REFUSED = 50_000
 """So many refused spectra are read once more; of more, only the reasons are reported."""
-RAM_BYTES = 2**30
-"""Prepared training spectra up to this size stay in memory; more go to a file on disk."""
 _SUMMARY = ("em_min", "em_max", "n_good", "em_pixel_kms", "medium", "specsys", "em_res_power",
             "flux_unit", "normalisation", "snr", "n_orders")  # fmt: skip
 
@@ -165,7 +162,7 @@ def _fit_groups(
     their group's model refuses get a second chance by their good pixels, in a group of their own.
     """
     pending, known = rows[rest], [facts[i] for i in rest]
-    left: Counter[str] = Counter()
+    outside: list[tuple[int, str]] = []
     for _ in range(ROUNDS):
         proposal = propose_models(known, rules)
         refused: list[tuple[int, str]] = []
@@ -179,7 +176,7 @@ def _fit_groups(
             if done is not None:
                 report.groups.append(done)
                 _drop_scores(writer, name)
-        left.update(_in_words(reason) for reason in proposal.left_out.values())
+        outside += [(int(pending[i]), reason) for i, reason in proposal.left_out.items()]
         if not refused or len(refused) > MAX_REFUSED:
             break
         pending = np.array([row for row, _ in refused], np.int64)
@@ -187,8 +184,28 @@ def _fit_groups(
                                                                            batch)]  # fmt: skip
         pending = pending[np.argsort(writer.archive.index.value("pixel_row", pending),
                                      kind="stable")]  # fmt: skip
-    left.update(_in_words(reason) for _, reason in refused)
+    reasons = _place(writer, outside + refused, report, progress)
+    left = Counter(_in_words(reason) for reason in reasons)
     report.left_out = dict(left.most_common())
+
+
+def _place(
+    writer: Writer, refused: list[tuple[int, str]], report: EmbedReport, progress: Progress
+) -> list[str]:
+    """Offer what is still refused to the models just made; the reasons of what stays out."""
+    if not refused or len(refused) > MAX_REFUSED:
+        return [reason for _, reason in refused]
+    reasons = dict(refused)
+    rows = np.array(sorted(reasons), np.int64)
+    for group in [g for g in report.groups if g.refitted]:
+        if not len(rows):
+            break
+        facts = summaries(writer.archive, rows)
+        counted = EmbedReport()
+        rest = _extend(writer, group.name, rows, facts, np.arange(len(rows)), counted, progress)
+        group.covered += sum(g.covered for g in counted.groups)
+        rows = rows[rest]
+    return [reasons[int(row)] for row in rows]
 
 
 def _free_name(archive: Archive, name: str, report: EmbedReport) -> str:
@@ -229,7 +246,7 @@ def _fit_one(
     archive = writer.archive
     training = members[:: max(1, -(-len(members) // MAX_TRAIN))]
     preparer = Preparer(model.domain)
-    with _PreparedStore(archive.root, len(training), model.domain.n_pix) as kept:
+    with Spool(model.domain, archive.root) as kept:
         progress.start(f"preparing {name}", len(training))
         for batch, chunk, _ in prepared(archive, preparer, training):
             kept.add(batch)
@@ -239,7 +256,7 @@ def _fit_one(
             why = f"fewer than {least} usable spectra in its group"
             return None, [(int(row), why) for row in members]
         progress.start(f"fitting {name}", None)
-        model.fit(kept.batches, progress)
+        model.fit(kept, progress)
         trained = len(kept)
     ref = model.save(archive.root / "models" / model.ref.model_id)
     columns, refused = _encode(archive, model, preparer, members, progress)
@@ -364,57 +381,6 @@ def _drop_scores(writer: Writer, name: str) -> None:
     for score in writer.archive.names("scores"):
         if score.endswith(f".{name}"):
             writer.drop_table(f"scores/{score}")
-
-
-class _PreparedStore:
-    """Prepared training spectra kept for many passes: in memory, or in a file if they are many."""
-
-    def __init__(self, root: Path, n: int, n_pix: int) -> None:
-        self._shape = (n, n_pix)
-        self._n = 0
-        self._facts: list[Prepared] = []
-        self._folder: str | None = None
-        if 8 * n * n_pix > RAM_BYTES:
-            self._folder = tempfile.mkdtemp(prefix="training-", dir=root)
-            self._flux = self._map("flux")
-            self._ivar = self._map("ivar")
-        else:
-            self._flux, self._ivar = np.empty(self._shape, "f4"), np.empty(self._shape, "f4")
-
-    def _map(self, name: str) -> NDArray[np.float32]:
-        return np.memmap(f"{self._folder}/{name}", np.float32, "w+", shape=self._shape)
-
-    def __enter__(self) -> _PreparedStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-    def __len__(self) -> int:
-        return self._n
-
-    def add(self, batch: Prepared) -> None:
-        """Keep a batch."""
-        stop = self._n + len(batch)
-        self._flux[self._n : stop] = batch.flux
-        self._ivar[self._n : stop] = batch.ivar
-        self._facts.append(batch)
-        self._n = stop
-        none = np.empty((0, self._shape[1]), "f4")
-        self._facts[-1] = Prepared(none, none, batch.scale, batch.snr, batch.coverage,
-                                   batch.noise_source, batch.index)  # fmt: skip
-
-    def batches(self) -> Iterable[Prepared]:
-        """All batches again."""
-        at = 0
-        for facts in self._facts:
-            n = len(facts.scale)
-            yield Prepared(
-                np.asarray(self._flux[at : at + n]), np.asarray(self._ivar[at : at + n]),
-                facts.scale, facts.snr, facts.coverage, facts.noise_source, facts.index,
-            )  # fmt: skip
-            at += n
 
 
 __all__ = ["EmbedReport", "NoiseSource", "embed", "load_model", "prepared", "summaries"]

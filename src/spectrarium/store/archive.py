@@ -26,6 +26,8 @@ from .schema import BY_NAME, CATALOGUE
 from .sky import cone_ranges, separation_deg
 
 Rows = NDArray[np.int64]
+CLASS_COLUMNS = ("obj_class", "class", "target_class", "classification", "spectral_type", "sptype")
+"""Label columns that hold a class, the first of a label set is taken."""
 SUMMARY_COLUMNS = (
     "obs_id", "obs_collection", "target_name", "target_class", "s_ra", "s_dec", "t_min",
     "instrument_name", "em_min", "em_max", "snr", "redshift",
@@ -244,6 +246,20 @@ class Archive:
         hit = (uids[order][at] == mine) if len(uids) else np.zeros(len(mine), bool)
         take = pa.array(order[at] if len(uids) else np.zeros(len(mine), np.int64), mask=~hit)
         return pa.chunked_array([table.column(column).combine_chunks().take(take)])
+
+    def classes(self, rows: Rows | Sequence[int]) -> list[str | None]:
+        """Class of each row: that of the file's own pipeline, else of the label sets, in words."""
+        out: list[str | None] = self.catalogue(rows, ["target_class"]).column(0).to_pylist()
+        take = pa.array(np.asarray(rows, np.int64))
+        for label in self.names("labels"):
+            schema = self.dataset(f"labels/{label}").lance.schema
+            for name in CLASS_COLUMNS:
+                if name in schema.names:
+                    found = self.label_column(f"{label}.{name}").take(take).to_pylist()
+                    pairs = zip(out, found, strict=True)
+                    out = [a or (str(b) if b else None) for a, b in pairs]
+                    break
+        return out
 
     def cone(self, ra_deg: float, dec_deg: float, radius_deg: float) -> tuple[Rows, Any]:
         """(rows, distance in deg) of current observations within a cone, nearest first."""
