@@ -159,7 +159,7 @@ def _time(r: Record) -> list[Param]:
 
 def _axes(r: Record, spectrum: Spectrum, axis: Column) -> list[Param]:
     low, high = wave_limits(axis, spectrum)
-    top, unit = "Char.SpectralAxis", axis.unit or ""
+    top, unit, first = "Char.SpectralAxis", axis.unit or "", axis.ucd.split(";")[0]
     calibration = spectrum.flux_calibration
     word = "UNKNOWN" if calibration is FluxCalibration.UNKNOWN else calibration.value
     return [
@@ -170,9 +170,9 @@ def _axes(r: Record, spectrum: Spectrum, axis: Column) -> list[Param]:
         Param("Char", "spectral_extent", high - low, f"{top}.Coverage.Bounds.Extent", unit,
               "instr.bandwidth", "SPEC_BW"),
         Param("Char", "spectral_min", low, f"{top}.Coverage.Bounds.Start", unit,
-              "em;stat.min"),
+              f"{first};stat.min"),
         Param("Char", "spectral_max", high, f"{top}.Coverage.Bounds.Stop", unit,
-              "em;stat.max"),
+              f"{first};stat.max"),
         Param("Char", "em_res_power", r.get("em_res_power"), f"{top}.ResPower", "",
               "spect.resolution", "SPEC_RP"),
         Param("Char", "flux_calibration", word, "Char.FluxAxis.Calibration", "", "",

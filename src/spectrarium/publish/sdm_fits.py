@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyWarning
+from numpy.typing import NDArray
 
 from ..domain.axis import Medium, SpecSys
 from ..domain.spectrum import Spectrum
 from .files import FileNames
+from .fits_bytes import primary, table_bytes, table_header
 from .samples import Column, sdm_columns, wave_limits
 from .sdm import Param, params
 from .source import ExportSource, Record
+from .units import fits_unit
 
-_FORMATS = {"bool": "L", "uint8": "B", "int16": "I", "int32": "J", "int64": "K", "float32": "E",
-            "float64": "D"}  # fmt: skip
 _NAMES = {"flux_error": "ERR"}
 """Names that the model's FITS mapping recommends where they are not our own in capitals."""
 
@@ -34,12 +34,12 @@ def write(source: ExportSource, folder: Path) -> list[Path]:
     out = []
     for record, spectrum in source:
         path = folder / names.name(record, "fits")
-        hdus(record, spectrum).writeto(path)
+        path.write_bytes(document(record, spectrum))
         out.append(path)
     return out
 
 
-def hdus(record: Record, spectrum: Spectrum) -> fits.HDUList:
+def document(record: Record, spectrum: Spectrum) -> bytes:
     """An empty primary HDU, the spectrum, and a table OBSERVATION of all names and values.
 
     Keywords hold what table F.1 of the model names; texts that FITS cannot hold (not ASCII) have
@@ -47,8 +47,8 @@ def hdus(record: Record, spectrum: Spectrum) -> fits.HDUList:
     Source: IVOA Spectrum Data Model 1.2, section 9; FITS 4.0.
     """
     columns, notes = sdm_columns(spectrum)
-    table = fits.BinTableHDU.from_columns([_column(c) for c in columns], name="SPECTRUM")
-    header = table.header
+    rows = _rows(columns)
+    header = table_header(rows, "SPECTRUM")
     found = params(record, spectrum, columns[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VerifyWarning)  # long texts take CONTINUE cards
@@ -64,16 +64,25 @@ def hdus(record: Record, spectrum: Spectrum) -> fits.HDUList:
         for note in notes:
             header["COMMENT"] = note
     about = _observation(found, columns)
-    # a fixed text in place of the time keeps the same export the same file
-    for hdu in (table, about):
-        hdu.add_checksum(when="by Spectrarium")
-    return fits.HDUList([fits.PrimaryHDU(), table, about])
+    return (
+        primary()
+        + table_bytes(header, rows)
+        + table_bytes(table_header(about, "OBSERVATION"), about)
+    )
 
 
-def _column(column: Column) -> fits.Column:
-    cell = f"{len(column.values)}{_FORMATS[column.values.dtype.name]}"
-    name = _NAMES.get(column.name, column.name.upper())
-    return fits.Column(name=name, format=cell, array=column.values[np.newaxis])
+def _rows(columns: list[Column]) -> NDArray[Any]:
+    """(1,) structured array of cells in FITS's byte order; logicals are the bytes T and F."""
+    cells = []
+    for column in columns:
+        dtype = column.values.dtype
+        wire = "S1" if dtype.kind == "b" else dtype.newbyteorder(">").str
+        cells.append((_NAMES.get(column.name, column.name.upper()), wire, column.values.shape))
+    out = np.zeros(1, np.dtype(cells))
+    for (name, _, _), column in zip(cells, columns, strict=True):
+        values = column.values
+        out[name][0] = np.where(values, b"T", b"F") if values.dtype == bool else values
+    return out
 
 
 def _describe(header: fits.Header, number: int, column: Column, spectrum: Spectrum) -> None:
@@ -86,7 +95,7 @@ def _describe(header: fits.Header, number: int, column: Column, spectrum: Spectr
     after = f"TFORM{number}"
     for key, value in (
         ("TUTYP", f"Spectrum.Data.{column.role}" if column.role else ""),
-        ("TUCD", ucd), ("TUNIT", column.unit or ""),
+        ("TUCD", ucd), ("TUNIT", fits_unit(column.unit) or ""),
     ):  # fmt: skip
         if value:
             header.set(f"{key}{number}", value, after=after)
@@ -115,23 +124,16 @@ def _set(header: fits.Header, key: str, value: Any, comment: str = "") -> None:
     header[key] = (value, comment) if comment else value
 
 
-def _observation(found: list[Param], columns: list[Column]) -> fits.BinTableHDU:
-    rows: Iterable[tuple[str, str]] = (
-        *((p.name, _text(p.value)) for p in found),
-        *((f"column {c.name}", c.description) for c in columns if c.description),
-    )
-    names, values = zip(*((_ascii(n), _ascii(v)) for n, v in rows), strict=True)
-    width = [max(map(len, texts)) or 1 for texts in (names, values)]
-    return fits.BinTableHDU.from_columns(
-        [fits.Column("NAME", f"{width[0]}A", array=np.array(names)),
-         fits.Column("VALUE", f"{width[1]}A", array=np.array(values))],
-        name="OBSERVATION",
-    )  # fmt: skip
+def _observation(found: list[Param], columns: list[Column]) -> NDArray[Any]:
+    pairs = [(_ascii(p.name), _ascii(_text(p.value))) for p in found]
+    pairs += [(_ascii(f"column {c.name}"), _ascii(c.description)) for c in columns if c.description]
+    widths = [max(len(pair[i]) for pair in pairs) or 1 for i in (0, 1)]
+    return np.array(pairs, [("NAME", f"S{widths[0]}"), ("VALUE", f"S{widths[1]}")])
 
 
 def _text(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode()
+def _ascii(text: str) -> bytes:
+    return text.encode("ascii", "backslashreplace")

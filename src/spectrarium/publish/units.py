@@ -1,4 +1,4 @@
-"""Unit texts for others to read: VOUnit where it has the unit, its grammar everywhere."""
+"""Unit texts for others to read: as VOUnit and as FITS want them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,20 @@ import warnings
 from functools import lru_cache
 
 from ..domain.units import parse_unit
+
+
+@lru_cache(maxsize=1024)
+def fits_unit(text: str | None) -> str | None:
+    """A VOUnit text in the words of the FITS standard, where these can say it."""
+    unit = parse_unit(text)
+    if unit is None:
+        return text
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return str(unit.to_string("fits"))
+        except ValueError:
+            return text
 
 
 @lru_cache(maxsize=1024)

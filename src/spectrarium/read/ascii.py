@@ -170,7 +170,8 @@ def read(source: SourceFile) -> Iterator[Item]:
     values: dict[str, Any] = metadata_of((*table.comments, *footer))
     units = list(table.units)
     if table.ecsv:
-        units, values = _ecsv(table, source)
+        units, values, types = _ecsv(table, source)
+        arrays = [_declared(a, t) for a, t in zip(arrays, types, strict=True)]
     yield _spectrum(source, table, verdict.columns, arrays, units, values)
 
 
@@ -226,8 +227,25 @@ def _spectrum(
     return spectrum_of(source, "ascii", samples, values, obs_id=obs_id, warnings=tuple(warnings))
 
 
-def _float(array: NDArray[Any]) -> NDArray[np.float64]:
-    return array if array.dtype == np.float64 else array.astype(np.float64)
+def _float(array: NDArray[Any]) -> NDArray[Any]:
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+def _declared(array: NDArray[Any], name: str | None) -> NDArray[Any]:
+    """The column in the narrower numeric type that an ECSV header declares, if it fits there.
+
+    Digits that name a float32 give a float64 near it; its bits come back by rounding.
+    """
+    if name not in ("float32", "uint8", "int8", "int16", "uint16", "int32", "uint32"):
+        return array
+    to = np.dtype(name)
+    if to.kind == "f":
+        with np.errstate(over="ignore"):
+            return array.astype(to) if array.dtype.kind in "fi" else array
+    if array.dtype.kind != "i" or not len(array):
+        return array
+    limits = np.iinfo(to)
+    return array.astype(to) if limits.min <= array.min() and array.max() <= limits.max else array
 
 
 def _extras(
@@ -249,8 +267,10 @@ def _extras(
     return extras, warnings
 
 
-def _ecsv(table: TextTable, source: SourceFile) -> tuple[list[str | None], dict[str, Any]]:
-    """Units and metadata of an ECSV header (a YAML document in comments)."""
+def _ecsv(
+    table: TextTable, source: SourceFile
+) -> tuple[list[str | None], dict[str, Any], list[str | None]]:
+    """Units, metadata and types of an ECSV header (a YAML document in comments)."""
     from astropy.table.meta import get_header_from_yaml
 
     lines = bytes(source.data[: table.body]).decode("utf-8", "replace").splitlines()
@@ -258,6 +278,7 @@ def _ecsv(table: TextTable, source: SourceFile) -> tuple[list[str | None], dict[
     try:
         header = get_header_from_yaml(yaml)
         units = {c["name"]: c.get("unit") for c in header["datatype"]}
+        types = {c["name"]: c.get("datatype") for c in header["datatype"]}
         meta = dict(header.get("meta") or {})
     except Exception as error:  # a foreign YAML parser on foreign text: anything can come
         raise DataError(
@@ -266,7 +287,8 @@ def _ecsv(table: TextTable, source: SourceFile) -> tuple[list[str | None], dict[
         ) from error  # fmt: skip
     found = [units.get(name) for name in table.names]
     values = {normal_key(str(k)): v for k, v in meta.items()}
-    return [None if unit is None else str(unit) for unit in found], values
+    texts = [None if unit is None else str(unit) for unit in found]
+    return texts, values, [types.get(name) for name in table.names]
 
 
 READERS = (

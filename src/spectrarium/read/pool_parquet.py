@@ -251,10 +251,15 @@ def _batch(
         cells: dict[str, NDArray[Any]] = {}
         for name, (flat, offsets) in arrays.items():
             cell = flat[offsets[i] : offsets[i + 1]]
-            if len(cell) or name in (columns.flux, columns.wave):
+            if name in (columns.flux, columns.wave) or not _says_nothing(cell):
                 cells[name] = cell.copy()  # a view would keep the whole batch in memory
         values = {key: column[i] for key, column in scalars.items()}
         yield row_spectrum(source, "parquet", columns, cells, values, first + i)
+
+
+def _says_nothing(cell: NDArray[Any]) -> bool:
+    """True for a null, an empty list, and the list of nulls that nested columns have instead."""
+    return bool(cell.dtype.kind == "f" and np.isnan(cell).all()) or not len(cell)
 
 
 def _flat(batch: Any, name: str) -> tuple[NDArray[Any], NDArray[np.int64]]:

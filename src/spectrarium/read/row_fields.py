@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -120,7 +121,8 @@ def observation(
                 break
     fields["s_ra"], fields["s_dec"] = valid_sky(fields.get("s_ra"), fields.get("s_dec"))
     if fields.get("snr") is not None:
-        fields["snr_source"] = "file"
+        said = present(values.get("snr_source")) if exported(values) else None
+        fields["snr_source"] = "file" if said is None else str(said)
     level = number(values.get("calib_level"))
     if level is not None and level in (0, 1, 2, 3, 4):
         fields["calib_level"] = int(level)
@@ -160,6 +162,9 @@ def _mjd(value: Any) -> float | None:
 
 def _rest(values: Mapping[str, Any], used: Iterable[str]) -> dict[str, Scalar]:
     out: dict[str, Scalar] = {}
+    if exported(values):  # all else in it is the archive's own book-keeping
+        found = {k: present(v) for k, v in _metadata(values.get("metadata")).items()}
+        return {k: v for k, v in found.items() if v is not None}
     for key, raw in values.items():
         if key in used or key in _NOT_KEPT or len(out) >= MAX_METADATA:
             continue
@@ -169,6 +174,21 @@ def _rest(values: Mapping[str, Any], used: Iterable[str]) -> dict[str, Scalar]:
         if value is not None:
             out[_RENAMED.get(key, key)] = value
     return out
+
+
+def exported(values: Mapping[str, Any]) -> bool:
+    """True for the rows and headers that `spectrarium export` writes: catalogue names, by-the-book
+    values, and what the observation's file said besides as one `metadata`."""
+    return values.get("written_by") == "spectrarium"
+
+
+def _metadata(said: Any) -> dict[str, Any]:
+    if isinstance(said, str):
+        try:
+            said = json.loads(said)
+        except ValueError:
+            return {}
+    return {str(k): v for k, v in said.items()} if isinstance(said, dict) else {}
 
 
 def _typed(text: str) -> Scalar | None:

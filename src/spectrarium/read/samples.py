@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -21,7 +22,15 @@ from ..domain.spectrum import (
 )
 from .header_values import provenance
 from .negative_errors import without_negative_errors
-from .row_fields import FluxKind, flux_kind_of, medium_of, observation, present, specsys_of
+from .row_fields import (
+    FluxKind,
+    exported,
+    flux_kind_of,
+    medium_of,
+    observation,
+    present,
+    specsys_of,
+)
 from .source import SourceFile
 
 _Word = TypeVar("_Word", FluxCalibration, Normalisation, UncertaintyKind, Medium)
@@ -115,6 +124,8 @@ def _flux_words(samples: Samples, values: Mapping[str, Any], source: SourceFile)
     if unit is None:
         written = present(values.get("flux_unit"))
         unit = said.unit if written is None else str(written)
+        if exported(values) and values.get("flux_unit") == "":
+            unit = ""  # dimensionless: elsewhere an empty text may as well mean unknown
     if unit is None:
         unit = source.options.flux_unit
     return FluxKind(
@@ -127,6 +138,20 @@ def _flux_words(samples: Samples, values: Mapping[str, Any], source: SourceFile)
 def _word(words: type[_Word], value: Any, default: _Word) -> _Word:
     text = str(value).strip().lower() if value is not None else ""
     return next((w for w in words if w.value.lower() == text), default)
+
+
+def _scheme(samples: Samples, values: Mapping[str, Any]) -> FlagScheme:
+    """The bits as `flag_scheme` declares them: ``{"name": …, "bits": {"0": …}, "bad": …}``.
+
+    Without it, or where it is not of that form, any non-zero value is bad.
+    """
+    try:
+        said = json.loads(str(values.get("flag_scheme") or ""))
+        bits = {int(bit): str(name) for bit, name in said["bits"].items()}
+        bad = None if said["bad"] is None else int(said["bad"])
+        return FlagScheme(str(said["name"]), bits, bad)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return FlagScheme(samples.flag_name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,10 +172,12 @@ def _quality(samples: Samples, values: Mapping[str, Any]) -> _Quality:
     if uncertainty is None or not np.isfinite(uncertainty).any():
         uncertainty, kind = None, UncertaintyKind.NONE
     flags, extras = samples.flags, samples.extras
+    if exported(values) and values.get("has_flags") is False:
+        flags = None  # zeros that only keep the lists of a row at one length
     if flags is not None and flags.dtype.kind not in "iub":
         extras = {**extras, samples.flag_name: flags}
         flags = None
-    scheme = None if flags is None else FlagScheme(samples.flag_name)
+    scheme = None if flags is None else _scheme(samples, values)
     known = without_negative_errors(uncertainty, kind, flags, scheme)
     if known.uncertainty is None and uncertainty is not None:
         extras = {**extras, samples.error_name: uncertainty}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from ..domain.errors import DataError
 from ..domain.observation import Observation
@@ -16,7 +17,7 @@ from .sdm_roles import QUALITY_SCHEME, choose, normalisation_of
 from .sdm_votable import read_votable
 from .sdm_words import QUALITY, plain
 from .source import SourceFile
-from .spectral_words import calibration_of, si_unit
+from .spectral_words import calibration_of, is_ratio, si_unit
 from .table_columns import Roles
 from .table_observation import both_headers, medium_of, part_observation
 from .table_rows import Facts, spectra_of
@@ -31,8 +32,16 @@ def recognise_fits(source: SourceFile) -> int:
     """LIKELY when a table column has the utype of the spectral axis's values."""
     if not source.is_fits:
         return 0
-    hits = (h for h in source.fits if h.kind in ("table", "ascii"))
-    return LIKELY if any(_TUTYP.search(h.header.text) for h in hits) else 0
+    return LIKELY if any(_has_axis(hdu) for hdu in source.fits) else 0
+
+
+def _has_axis(hdu: Hdu) -> bool:
+    return hdu.kind in ("table", "ascii") and _cards_with_axis(hdu.table_cards)
+
+
+@lru_cache(maxsize=256)
+def _cards_with_axis(cards: bytes) -> bool:
+    return b"TUTYP" in cards and bool(_TUTYP.search(cards.decode("latin-1")))
 
 
 def recognise_votable(source: SourceFile) -> int:
@@ -48,7 +57,7 @@ def recognise_votable(source: SourceFile) -> int:
 
 def read_fits(source: SourceFile) -> Iterator[Item]:
     """Every table with the model's utypes; rows of array cells are spectra of their own."""
-    hdus = [h for h in source.fits if _TUTYP.search(h.header.text)]
+    hdus = [h for h in source.fits if _has_axis(h)]
     for hdu in hdus:
         try:
             yield from _fits_table(source, hdu, len(hdus) > 1)
@@ -74,7 +83,8 @@ def _fits_table(source: SourceFile, hdu: Hdu, many: bool) -> Iterator[Item]:
     )  # fmt: skip
     calibration = calibration_of(said.get("char.fluxaxis.calibration"))
     facts = Facts(
-        "sdm-fits", wave_unit=si_unit(str(said.get("spectralsi") or "")),
+        "sdm-fits", flux_unit="" if is_ratio(hdu.column_key("TUCD", flux)) else None,
+        wave_unit=si_unit(str(said.get("spectralsi") or "")),
         medium=medium_of(hdu, roles, both_headers(hdu)), specsys=words.frame(said),
         calibration=calibration, normalisation=normalisation_of(calibration.value),
         flag_scheme=QUALITY_SCHEME, pipeline=str(said.get("dataid.version") or "") or None,

@@ -24,6 +24,7 @@ from .spectral_words import (
     SPECTRAL_UCDS,
     calibration_of,
     flux_unit_text,
+    is_ratio,
     medium_in_text,
     medium_of_ucd,
     no_wave_unit,
@@ -124,6 +125,8 @@ def _vo_spectrum(
     if obs.s_ra is None:
         notes.append("no coordinates")
     flux_unit = flux_unit_text(flux.unit or str(said.get("data.fluxaxis.unit") or ""))
+    if flux_unit is None and is_ratio(flux.ucd):
+        flux_unit = ""
     error, kind = _vo_error(table, roles, cells, flux_unit, notes)
     flags = cells[roles[QUALITY]] if QUALITY in roles else None
     flags, scheme = _vo_flags(flags)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from ..domain.axis import SpecSys
 from ..domain.observation import Observation
@@ -90,13 +91,15 @@ def observation(source: SourceFile, said: Mapping[str, Any]) -> Observation:
     start, stop, exptime = _times(said)
     ra, dec = _position(said)
     snr = _number(said, "derived.snr")
+    collection = _text(said, "dataid.collection")
     return Observation(
-        obs_collection=source.options.collection or _text(said, "dataid.collection")
+        obs_collection=source.options.collection or collection
         or _did_path(did) or instrument_collection(instrument),
-        obs_id=did, target_name=_text(said, "target.name"),
+        obs_id=_within(did, collection), target_name=_text(said, "target.name"),
         target_class=_text(said, "target.class"), s_ra=ra, s_dec=dec, t_min=start, t_max=stop,
         t_exptime=exptime, em_res_power=_number(said, "char.spectralaxis.respower"),
-        facility_name=_text(said, "facility"), instrument_name=instrument, snr=snr,
+        facility_name=_text(said, "facility", "provenance.obsconfig.facility.name"),
+        instrument_name=instrument, snr=snr,
         snr_source=None if snr is None else "delivered",
         redshift=_number(said, "target.redshift", "derived.redshift.value"),
         obs_creator_did=_text(said, "dataid.creatordid"),
@@ -171,6 +174,15 @@ def _position(said: Mapping[str, Any]) -> tuple[float | None, float | None]:
             if sky[0] is not None:
                 return sky
     return None, None
+
+
+def _within(did: str | None, collection: str | None) -> str | None:
+    """``x`` of ``ivo://authority/COLLECTION?x`` in that collection, so that what an archive of
+    ours published keeps its identity; any other identifier as it is."""
+    match = re.fullmatch(r"ivo://[^/?#]+/([^?#]+)\?([^?#]+)", did or "")
+    if match is None or unquote(match[1]) != collection:
+        return did
+    return unquote(match[2])
 
 
 def _did_path(did: str | None) -> str | None:

@@ -50,6 +50,11 @@ def medium_of_ucd(ucd: str) -> Medium:
     return Medium.AIR if words[:1] == ["em.wl"] and "obs.atmos" in words else Medium.UNKNOWN
 
 
+def is_ratio(ucd: object) -> bool:
+    """True for a flux that was divided by another (``…;arith.ratio``): it has no dimension."""
+    return "arith.ratio" in ucd_words(ucd)
+
+
 def medium_in_text(text: str) -> Medium:
     """The medium that a description states (``Air wavelength``, ``wavelength in vacuum``)."""
     s = text.lower()
