@@ -25,12 +25,8 @@ _REDROCK = ("TARGETID", "Z", "ZERR", "ZWARN", "SPECTYPE", "SUBTYPE", "DELTACHI2"
 
 def arms(fits: FitsFile) -> list[str]:
     """Camera names in file order: those with both a wavelength and a flux HDU."""
-    names = {hdu.name for hdu in fits}
-    return [
-        hdu.name[: -len("_WAVELENGTH")]
-        for hdu in fits
-        if hdu.name.endswith("_WAVELENGTH") and hdu.name.replace("_WAVELENGTH", "_FLUX") in names
-    ]
+    found = [name[: -len("_WAVELENGTH")] for name in fits.names if name.endswith("_WAVELENGTH")]
+    return [arm for arm in found if f"{arm}_FLUX" in fits.names]
 
 
 @dataclass

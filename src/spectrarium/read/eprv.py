@@ -60,10 +60,10 @@ def recognise(source: SourceFile) -> int:
     """CERTAIN when the extensions carry the standard's names (never by DATALVL alone)."""
     if not source.is_fits:
         return 0
-    names = {hdu.name for hdu in source.fits}
-    if not names.intersection(_FAMILY):
+    names = source.fits.names.keys()
+    if names.isdisjoint(_FAMILY):
         return 0
-    return CERTAIN if _level(names) else 0
+    return CERTAIN if _level(set(names)) else 0
 
 
 def _level(names: set[str]) -> int | None:

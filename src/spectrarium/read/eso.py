@@ -38,11 +38,14 @@ def recognise(source: SourceFile) -> int:
     if not source.is_fits:
         return 0
     declared = str(source.fits.primary.get("PRODCATG", "")).startswith("SCIENCE.SPECTRUM")
-    for hdu in source.fits.hdus[1:]:
-        ours = declared or str(hdu.header.get("VOPUB", "")).upper().startswith("ESO")
-        if ours and _holds_spectrum(hdu):
+    for hdu in source.fits.hdus[1:4]:  # the standard has it in the first extension
+        if hdu.kind == "table" and (declared or _by_eso(hdu)) and _holds_spectrum(hdu):
             return CERTAIN
     return 0
+
+
+def _by_eso(hdu: Hdu) -> bool:
+    return str(hdu.header.get("VOPUB", "")).upper().startswith("ESO")
 
 
 def _holds_spectrum(hdu: Hdu) -> bool:

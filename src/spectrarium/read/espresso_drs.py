@@ -49,7 +49,7 @@ def recognise(source: SourceFile) -> int:
 
 
 def _s1d_hdu(fits: FitsFile) -> Hdu | None:
-    for hdu in fits:
+    for hdu in fits.hdus[1:3]:
         if hdu.kind != "table" or not hdu.has("wavelength", "wavelength_air"):
             continue
         if any(hdu.has(flux, error) for flux, error, _ in _FLUXES):

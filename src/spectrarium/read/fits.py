@@ -91,17 +91,25 @@ class Hdu:
             return "image"
         if self.header.raw.startswith(b"XTENSION= 'IMAGE   '"):
             return "image"
+        if self.header.raw.startswith(b"XTENSION= 'BINTABLE'"):
+            return compression(self.table_cards)
         kind = _KINDS.get(str(self.header.get("XTENSION", "")).strip().upper(), "other")
-        return compression(self._table_cards) if kind == "table" else kind
+        return compression(self.table_cards) if kind == "table" else kind
 
     @cached_property
-    def _table_cards(self) -> bytes:
-        """The cards from TFIELDS on: the same bytes in all files of a survey, a key to cache by."""
+    def table_cards(self) -> bytes:
+        """The cards that describe the columns: the same bytes in all files of a survey.
+
+        From TFIELDS to the last one in T or Z, so that the checksums after them do not matter.
+        """
         raw = self.header.raw
         at = raw.find(b"TFIELDS =", 0, 12 * CARD)
-        return raw[at:] if at > 0 and at % CARD == 0 else raw
+        if at <= 0 or at % CARD:
+            return raw
+        last = self.header.last_card_in(b"TZ")
+        return raw[at : (last + 1) * CARD]
 
-    @property
+    @cached_property
     def name(self) -> str:
         """EXTNAME in upper case, or ''."""
         return str(self.header.get("EXTNAME", "")).strip().upper()
@@ -160,7 +168,7 @@ class Hdu:
         if self.kind not in ("table", "ascii"):
             return Layout({}, {}, 0)
         try:
-            table = layout(self._table_cards, self.kind == "ascii")
+            table = layout(self.table_cards, self.kind == "ascii")
         except BadLayout as error:
             raise self.file.bad(f"HDU {self.index}: {error}", hdu=self.index) from error
         if len(self.axes) != 2 or table.row_bytes > self.axes[0]:
@@ -337,13 +345,17 @@ class FitsFile:
         """The primary header."""
         return self.hdus[0].header
 
+    @cached_property
+    def names(self) -> Mapping[str, Hdu]:
+        """The first HDU of each EXTNAME (upper case; '' where there is none)."""
+        found: dict[str, Hdu] = {}
+        for hdu in self.hdus:
+            found.setdefault(hdu.name, hdu)
+        return found
+
     def named(self, *names: str) -> Hdu | None:
-        """The first HDU whose EXTNAME is one of `names` (upper case), or None."""
-        for name in names:
-            for hdu in self.hdus:
-                if hdu.name == name:
-                    return hdu
-        return None
+        """The HDU of the first of `names` (EXTNAME in upper case) that there is, or None."""
+        return next((self.names[name] for name in names if name in self.names), None)
 
     def astropy_hdu(self, index: int) -> Any:
         """The same HDU as astropy sees it: the fallback for what this parser leaves out.

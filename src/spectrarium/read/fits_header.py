@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -13,10 +13,11 @@ import numpy as np
 
 CARD = 80
 _QUICK_LOOKUPS = 6
-_LONG = 160 * CARD
+_LONG = 64 * CARD
 _HIERARCH = int.from_bytes(b"HIERARCH", "little")
 _MJD_ZERO = datetime(1858, 11, 17)
 Value = str | int | float | bool | None
+_Array = np.ndarray[Any, Any]
 
 
 class Header:
@@ -27,13 +28,14 @@ class Header:
     cards : (80 · n) the cards without END, as bytes or latin-1 text
     """
 
-    __slots__ = ("_cache", "_hierarch", "_index", "_lookups", "raw")
+    __slots__ = ("_cache", "_hierarch", "_index", "_long", "_lookups", "raw")
 
     def __init__(self, cards: str | bytes) -> None:
         self.raw = cards.encode("latin-1", "replace") if isinstance(cards, str) else cards
         self._cache: dict[str, Value] = {}
         self._index: dict[bytes, int] | None = None
-        self._hierarch: dict[str, int] = {}
+        self._hierarch: dict[str, int] | None = None
+        self._long: tuple[_Array, _Array | None] | None = None
         self._lookups = 0
 
     @property
@@ -118,50 +120,93 @@ class Header:
         except ValueError:
             return None
 
+    def last_card_in(self, initials: bytes) -> int:
+        """Number of the last card whose keyword begins with one of `initials` (or continues it)."""
+        first = self._cards("u1")
+        hits = np.logical_or.reduce([first == initial for initial in initials]).nonzero()[0]
+        at = int(hits[-1]) if len(hits) else len(first) - 1
+        while self.raw.startswith(b"CONTINUE", (at + 1) * CARD):
+            at += 1
+        return at
+
     def _find(self, key: str) -> int:
         """Byte offset of the first card of `key`, or -1."""
         if key.startswith("HIERARCH "):
             key = key[9:]
         short = len(key) <= 8 and " " not in key
+        if not short:
+            return self._find_hierarch(key)
         if self._index is None:
             self._lookups += 1
-            if short and self._lookups <= _QUICK_LOOKUPS and len(self.raw) > _LONG:
+            if self._lookups <= _QUICK_LOOKUPS and len(self.raw) > _LONG:
                 return self._scan(key)  # indexing a long header for a few keys costs more
             self._build_index()
             assert self._index is not None
-        if short:
-            at = self._index.get(key.ljust(8).encode("latin-1", "replace"), -1)
-            if at >= 0 and self.raw[at + 8 : at + 9] != b"=":
-                at = self._scan(key)  # a commentary card of that name came first
-            if at >= 0:
-                return at
-        return self._hierarch.get(key, -1)
+        at = self._index.get(key.ljust(8).encode("latin-1", "replace"), -1)
+        if at >= 0 and self.raw[at + 8 : at + 9] != b"=":
+            return self._scan(key)  # a commentary card of that name came first
+        return at if at >= 0 else self._find_hierarch(key)
 
-    def _keywords(self, dtype: str) -> np.ndarray[Any, Any]:
-        return np.ndarray((len(self.raw) // CARD,), dtype, self.raw, 0, (CARD,))
+    def _cards(self, dtype: str, start: int = 0) -> _Array:
+        """The bytes of every card from number `start` on, as one array of `dtype`."""
+        return np.ndarray((len(self.raw) // CARD,), dtype, self.raw, start, (CARD,))
 
     def _scan(self, key: str) -> int:
-        words = self._keywords("<u8")
+        words = self._cards("<u8")
         name = key.ljust(8).encode("latin-1", "replace")
         for i in (words == int.from_bytes(name, "little")).nonzero()[0].tolist():
             if self.raw[i * CARD + 8 : i * CARD + 9] == b"=":
                 return int(i) * CARD
-        if self._index is None and (words == _HIERARCH).any():
-            self._build_index()
-        return self._hierarch.get(key, -1)
+        return self._find_hierarch(key)
 
     def _build_index(self) -> None:
-        names = self._keywords("S8").tolist()
-        offsets = range((len(names) - 1) * CARD, -1, -CARD)
-        self._index = dict(zip(reversed(names), offsets, strict=True))  # the first one wins
-        if b"HIERARCH" not in self._index:
-            return
-        for i, name in enumerate(names):
-            if name == b"HIERARCH":
-                card = self.raw[i * CARD : (i + 1) * CARD].decode("latin-1")
-                long_key, equals, _ = card[9:].partition("=")
-                if equals:
-                    self._hierarch.setdefault(" ".join(long_key.split()), i * CARD)
+        names, plain = self._cards("S8"), self._cards("<u8") != _HIERARCH
+        offsets: Sequence[int] = range(0, len(names) * CARD, CARD)
+        if not plain.all():  # ESO's headers have thousands of the others
+            names, offsets = names[plain], (plain.nonzero()[0] * CARD).tolist()
+        self._index = dict(zip(names[::-1].tolist(), reversed(offsets), strict=True))  # first wins
+
+    def _find_hierarch(self, key: str) -> int:
+        """Byte offset of the first ``HIERARCH key = …`` card, or -1."""
+        if self._hierarch is None:
+            offsets, starts = self._long_names()
+            if not len(offsets):
+                self._hierarch = {}
+            elif 0 < len(key) <= 8 and starts is not None:
+                return self._scan_hierarch(key, offsets, starts)
+            else:
+                self._hierarch = self._index_hierarch(offsets)
+        return self._hierarch.get(key, -1)
+
+    def _long_names(self) -> tuple[_Array, _Array | None]:
+        """Offsets of the HIERARCH cards and the first 8 bytes of their names.
+
+        The latter are None if a name does not begin in column 10, one blank after HIERARCH.
+        """
+        if self._long is None:
+            at = (self._cards("<u8") == _HIERARCH).nonzero()[0]
+            starts = self._cards("<u8", 9)[at]
+            irregular = (starts & np.uint64(0xFF) == ord(" ")).any()
+            self._long = at * CARD, None if irregular else starts
+        return self._long
+
+    def _scan_hierarch(self, key: str, offsets: _Array, starts: _Array) -> int:
+        """One word among thousands of long names, without reading them all."""
+        name = key.encode("latin-1", "replace")
+        same = starts & np.uint64((1 << 8 * len(name)) - 1) == int.from_bytes(name, "little")
+        for at in offsets[same].tolist():
+            if self.raw[at + 9 + len(name) : at + CARD].lstrip().startswith(b"="):
+                return int(at)
+        return -1
+
+    def _index_hierarch(self, offsets: _Array) -> dict[str, int]:
+        found: dict[str, int] = {}
+        bodies = self._cards("S71", 9)[offsets // CARD].tolist()
+        for offset, body in zip(offsets.tolist(), bodies, strict=True):
+            name, equals, _ = body.partition(b"=")
+            if equals:
+                found.setdefault(b" ".join(name.split()).decode("latin-1"), offset)
+        return found
 
     def value_at(self, start: int) -> Value:
         """Value of the card at byte offset `start`, CONTINUE cards included."""
@@ -185,7 +230,7 @@ def _quoted(text: str) -> tuple[str, bool]:
     Two quotes stand for one. A single one inside a word (``'O'Meara'``) is not allowed, yet real
     headers have it, and it cannot be the end.
     """
-    parts = []
+    parts: list[str] = []
     start = 1
     end = text.find("'", 1)
     while end >= 0:

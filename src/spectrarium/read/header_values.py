@@ -59,7 +59,7 @@ def _angle(value: Any, factor: float) -> float | None:
 
 
 def mjd_of(header: Header, *keys: str) -> float | None:
-    """MJD of the first of `keys` that holds a plausible MJD, a JD or an ISO date; None otherwise."""
+    """MJD of the first of `keys` that holds a plausible MJD, a JD or an ISO date, or None."""
     for key in keys:
         value = header.get(key)
         if isinstance(value, str):
@@ -87,7 +87,7 @@ def scalar(value: Any) -> Scalar | None:
         value = value.decode("latin-1")
     if isinstance(value, str):
         return value.strip() or None
-    if isinstance(value, bool) or isinstance(value, int):
+    if isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 from ..domain.errors import DataError
@@ -32,19 +32,38 @@ _SKY = re.compile(
 )
 
 
-def _fields(hdu: Hdu) -> tuple[Field, ...]:
-    """Names and UCDs of a table's columns: the cheap look that recognition needs."""
-    return _header_fields(hdu.header.raw)
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What names and UCDs of a table's columns promise: the cheap look that recognition needs.
+
+    names : in lower case · spectral : a spectral axis and a flux, `by_ucd` if the UCD says so
+    positions : a place on the sky in every row
+    """
+
+    names: frozenset[str]
+    spectral: bool
+    by_ucd: bool
+    positions: bool
+
+
+def _look(hdu: Hdu) -> _Look:
+    return _look_at(hdu.table_cards)
 
 
 @lru_cache(maxsize=256)
-def _header_fields(raw: bytes) -> tuple[Field, ...]:
+def _look_at(cards: bytes) -> _Look:
     # from the cards, not from Hdu.columns: recognition must not fail on a malformed table,
     # and five readers ask about every HDU of a file
-    text = raw.decode("latin-1")
+    text = cards.decode("latin-1")
     ucds = dict(_TUCD.findall(text)) if "TUCD" in text else {}
     found = _TTYPE.findall(text)
-    return tuple(Field(name.strip(), ucds.get(n, "").strip()) for n, name in found)
+    fields = [Field(name.strip(), ucds.get(n, "").strip()) for n, name in found]
+    return _Look(
+        names=frozenset(f.name.lower() for f in fields),
+        spectral=looks_spectral(fields),
+        by_ucd=any(f.ucd.lower().split(";")[0].strip() in SPECTRAL_UCDS for f in fields),
+        positions=_has_positions(fields),
+    )
 
 
 def _tables(source: SourceFile) -> list[Hdu]:
@@ -59,8 +78,7 @@ def _has_positions(fields: Sequence[Field]) -> bool:
 
 
 def _layout_of(hdu: Hdu) -> Layout | None:
-    names = frozenset(f.name.lower() for f in _fields(hdu))
-    primary = hdu.file.primary
+    names, primary = _look(hdu).names, hdu.file.primary
     return next((one for one in LAYOUTS if one.matches(names, primary)), None)
 
 
@@ -75,12 +93,11 @@ def _recognise(source: SourceFile) -> int:
         return 0
     tables = _tables(source)
     for hdu in tables:
-        fields = _fields(hdu)
-        if looks_spectral(fields):
-            axis = any(f.ucd.lower().split(";")[0].strip() in SPECTRAL_UCDS for f in fields)
-            return LIKELY if axis else GENERIC
+        look = _look(hdu)
+        if look.spectral:
+            return LIKELY if look.by_ucd else GENERIC
     pictures = [h for h in source.fits if h.axes and h.kind == "image" and not _is_votmeta(h)]
-    if not pictures and any(_has_positions(_fields(hdu)) for hdu in tables):
+    if not pictures and any(_look(hdu).positions for hdu in tables):
         return GENERIC
     return 0
 
@@ -99,7 +116,7 @@ def _read_layout(layout: Layout, source: SourceFile) -> Iterator[Item]:
 
 def _read(source: SourceFile) -> Iterator[Item]:
     tables = _tables(source)
-    found = [hdu for hdu in tables if looks_spectral(_fields(hdu))]
+    found = [hdu for hdu in tables if _look(hdu).spectral]
     for hdu in found:
         yield from _guarded(source, hdu, len(found) > 1, None, partial(_roles, source, hdu))
     if not found:
@@ -138,7 +155,7 @@ def _is_list(hdu: Hdu, roles: Roles) -> bool:
     wave = hdu.find(roles.wave)
     return (
         wave is not None and not wave.shape and wave.code not in "PQ"
-        and hdu.n_rows > 1 and _has_positions(_fields(hdu))
+        and hdu.n_rows > 1 and _look(hdu).positions
     )  # fmt: skip
 
 
