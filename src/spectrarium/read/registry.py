@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import entry_points
+from itertools import chain
 
 from ..domain.errors import DataError, UsageError
 from ..domain.spectrum import Spectrum
@@ -93,8 +94,7 @@ _recent: list[Reader] = []
 def recognise(source: SourceFile) -> Reader:
     """The reader with the highest score. Raises DataError (unknown_format)."""
     best, best_score = None, 0
-    tried: Iterable[Reader] = [*_recent, *(r for r in readers() if r not in _recent)]
-    for reader in tried:
+    for reader in chain(_recent, readers()):
         score = reader.recognise(source)
         if score > best_score:
             best, best_score = reader, score

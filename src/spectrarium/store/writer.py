@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from ..domain.errors import InternalError, UsageError
 from ..domain.spectrum import Spectrum
 from . import index as index_file
 from .archive import Archive
-from .codec import Encoded, Grid, encode, tile_bounds
+from .codec import Bytes, Encoded, Grid, encode, tile_bounds
 from .datasets import (
     CORE,
     append,
@@ -94,17 +95,29 @@ class BatchBuilder:
         return batch
 
 
-def _pixel_table(encoded: Iterable[Encoded]) -> pa.Table:
-    uid, tile, cols = [], [], [[], [], [], [], []]  # type: ignore[var-annotated]
+def _pixel_table(encoded: Sequence[Encoded]) -> pa.Table:
+    tiles = [tile for one in encoded for tile in one.tiles]
+    counts = [len(one.tiles) for one in encoded]
+    headers: list[Bytes | None] = []
     for one in encoded:
-        for i, parts in enumerate(one.tiles):
-            uid.append(one.uid)
-            tile.append(i)
-            for column, value in zip(cols, (one.header if i == 0 else None, *parts), strict=True):
-                column.append(value)
-    arrays = [pa.array(uid, pa.int64()), pa.array(tile, pa.int32()),
-              *(pa.array(c, pa.large_binary()) for c in cols)]  # fmt: skip
+        headers += [one.header, *[None] * (len(one.tiles) - 1)]
+    arrays = [
+        pa.array(np.repeat(np.array([one.uid for one in encoded], np.int64), counts)),
+        pa.array(np.concatenate([np.arange(n, dtype=np.int32) for n in counts])),
+        *(_binary(column) for column in (headers, *zip(*tiles, strict=True))),
+    ]
     return pa.Table.from_arrays(arrays, schema=PIXEL_SCHEMA)
+
+
+def _binary(values: Sequence[Bytes | None]) -> pa.Array:
+    """A large_binary column, its bytes copied once."""
+    n = len(values)
+    offsets = np.zeros(n + 1, np.int64)
+    np.cumsum([0 if v is None else len(v) for v in values], out=offsets[1:])
+    valid = np.array([v is not None for v in values], bool)
+    present = None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    data = pa.py_buffer(b"".join([v for v in values if v is not None]))
+    return pa.Array.from_buffers(pa.large_binary(), n, [present, pa.py_buffer(offsets), data])
 
 
 def _record(encoded: Encoded, s: Spectrum) -> dict[str, Any]:
@@ -128,7 +141,7 @@ def _record(encoded: Encoded, s: Spectrum) -> dict[str, Any]:
         "uncertainty_kind": s.uncertainty_kind.value, "has_flags": s.flags is not None,
         "n_good": facts.n_good, "n_orders": s.flux.shape[0] if s.flux.ndim == 2 else 0,
         "bib_reference": o.bib_reference,
-        "metadata": json.dumps(dict(o.metadata), sort_keys=True) if o.metadata else None,
+        "metadata": encoded.metadata,
         "access_path": p.path, "access_member": p.member, "access_hdu": p.hdu,
         "access_row": p.row, "file_hash": p.file_hash, "reader": p.reader,
         "pipeline": p.pipeline, "warnings": "; ".join(p.warnings) or None, "obs_version": 1,
@@ -210,6 +223,8 @@ class Writer:
             for name in CORE:
                 delete_orphan_files(self.root, name, keep[name])
             index_file.delete_unused(self.root, self._index_files())
+            for spool in self.root.glob("spool-*"):  # training data of a run that was killed
+                shutil.rmtree(spool, ignore_errors=True)
 
     def _index_files(self) -> set[str]:
         out: set[str] = set()
