@@ -101,7 +101,7 @@ def test_collection_is_what_a_fits_header_could_hold() -> None:
         ("vac, heliocentric", Medium.VACUUM, SpecSys.HELIOCEN),
         ("vac, heliocentric-shifted", Medium.VACUUM, SpecSys.HELIOCEN),
         ("air, barycentric", Medium.AIR, SpecSys.BARYCENT),
-        ("air?", Medium.AIR, SpecSys.UNKNOWN),
+        ("air?", Medium.UNKNOWN, SpecSys.UNKNOWN),
         ("vac, rest", Medium.VACUUM, SpecSys.SOURCE),
         ("vac, rest (Gaia pipeline RV removed)", Medium.VACUUM, SpecSys.SOURCE),
         ("vac (rest-frame stack matches vacuum lines)", Medium.VACUUM, SpecSys.UNKNOWN),
@@ -262,8 +262,9 @@ def test_negative_errors_are_flagged_as_in_fits_tables() -> None:
         "<html><body>1 2\n3 4\n5 6</body></html>",
         "# Title\n\nSome prose, with commas, here.\n",
         "MIT License\n\nCopyright (c) 2017 A\n\nPermission is hereby granted, free\n",
-        "spec_id,object_id,z\na,b,0.1\nc,d,0.2\n",
-        "filename\tbjd\trv\nx\t2453413.8\t-21.7\ny\t2453413.9\t-21.7\nz\t2453414.0\t-21.7\n",
+        "year,count\n2001,3\n2002,5\n",
+        "id label\na 1\nb 2\n",
+        'source_id,flux\n1,"[1.0, 2.0]"\n2,"[1.5, 2.5]"\n',
         '{"a": [1, 2, 3]}',
         "5 1\n3 2\n9 3\n1 4\n7 5\n",
         "x\n",
@@ -281,6 +282,10 @@ def test_files_that_are_no_tables_of_spectra(content: str | bytes) -> None:
     ("content", "what"),
     [
         ("source_id,ra,dec,gmag\n1,10.0,20.0,5\n2,11.0,21.0,6\n3,12.0,22.0,7\n", "objects"),
+        ("spec_id,object_id,z\na,b,0.1\nc,d,0.2\n", "by spec_id without a spectral axis"),
+        ("filename\tbjd\trv\nx\t2453413.8\t-21.7\ny\t2453413.9\t-21.7\n", "by filename"),
+        ("gaiaedr3,spectype\n51956219879040,DAZ\n74698071455360,DA\n", "by gaiaedr3"),
+        ("wrest | name | f\n551.3621 | ArVI 551 | 0.1\n562.711 | NeVI 562 | 0.2\n", "line list"),
         ("wavelength,transmission\n4000,0.1\n4001,0.2\n4002,0.3\n4003,0.4\n", "without fluxes"),
         ("name,wavelength_aa,intensity\n" + "".join(
             f"FeI,{w:.3f},{i}\n" for i, w in enumerate(sorted(np.random.default_rng(2).uniform(

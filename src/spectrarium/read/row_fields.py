@@ -201,9 +201,10 @@ def _typed(text: str) -> Scalar | None:
 
 
 def medium_of(text: str) -> Medium:
-    """Medium of words such as ``vac, heliocentric`` or ``air?``; naming both says nothing."""
+    """Medium of words such as ``vac, heliocentric``; naming both, or doubting (``air?``), says
+    nothing."""
     low = text.lower()
-    if ("air" in low) == ("vac" in low):
+    if ("air" in low) == ("vac" in low) or "?" in low:
         return Medium.UNKNOWN
     return Medium.AIR if "air" in low else Medium.VACUUM
 
