@@ -7,6 +7,7 @@ Line lists, cross-correlation masks and catalogues have receipts of their own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,12 @@ _FLUX_UNIT_KEYS = (
     "yunits", "bunit",
 )  # fmt: skip
 _SKY = ({"ra", "dec"}, {"raj2000", "dej2000"}, {"ra_deg", "dec_deg"}, {"s_ra", "s_dec"})
+_IDENTIFIER = re.compile(
+    r"(\w+_)?ids?|\w*(source|object|obj|obs|spec|target|star)_?id|gaia_?e?dr\d\w*|hip|hd|tic|kic"
+    r"|((main|object|obj|target|star|source|file)_?)?name|object|target|star|source|file|path"
+    r"|designation|desig"
+)
+_LINE_WORDS = {"wrest", "restwave", "wave_rest", "rest_wave", "rest_wavelength"}
 _NO_FLUX = ("transmission", "throughput", "response", "efficiency", "weight", "depth", "albedo")
 _MIN_ROWS = 3
 _MAX_BARE_COLUMNS = 12
@@ -80,16 +87,16 @@ def judge(table: TextTable) -> Verdict:
         return _judge_bare(table)
     columns = assign(table.names)
     if columns.wave is None:
-        if any(pair <= set(names) for pair in _SKY) and len(table.sample) > 0:
-            return Verdict(GENERIC, None, "a table of objects (positions, no wavelengths)")
-        return _NOTHING
-    if table.is_text[columns.wave] or len(table.sample) < _MIN_ROWS:
+        what = _catalogue(table, names, columns.flux)
+        return _NOTHING if what is None else Verdict(GENERIC, None, what)
+    wave = columns.wave
+    if table.is_text(wave) or len(table.rows) < _MIN_ROWS:
         return _NOTHING
     if columns.flux is None:
         columns = _take_flux(table, columns)
-    if columns.flux is None or table.is_text[columns.flux]:
+    if columns.flux is None or table.is_text(columns.flux):
         return Verdict(GENERIC, columns, "a table by wavelength without fluxes (a line list?)")
-    if any(table.is_text) and scattered(table.sample[:, columns.wave]):
+    if table.has_text and scattered(table.numbers(wave)):
         return Verdict(GENERIC, columns, "a line list (named lines at scattered wavelengths)")
     if table.names == ("wave_aa", "flux", "err") and any(
         c.startswith("wave_frame:") for c in table.comments
@@ -98,9 +105,24 @@ def judge(table: TextTable) -> Verdict:
     return Verdict(NAMED, columns)
 
 
+def _catalogue(table: TextTable, names: Sequence[str], flux: int | None) -> str | None:
+    """What a table with named columns and no spectral axis is, if that is plain.
+
+    Fluxes that are written as lists are spectra of a layout that is not known: not ours to judge.
+    """
+    if any(pair <= set(names) for pair in _SKY):
+        return "a table of objects (positions, no wavelengths)"
+    keys = [name for name in names if _IDENTIFIER.fullmatch(name)]
+    if table.delimiter is None or not keys or (flux is not None and table.is_text(flux)):
+        return None
+    if not _LINE_WORDS.isdisjoint(names):
+        return "a line list"
+    return f"a table by {keys[0]} without a spectral axis"
+
+
 def _take_flux(table: TextTable, columns: Assignment) -> Assignment:
     """The one column left besides wavelength and error is the flux, unless its name denies it."""
-    left = [i for i in columns.others if not table.is_text[i]]
+    left = [i for i in columns.others if not table.is_text(i)]
     if len(left) != 1 or table.names[left[0]].lower() in _NO_FLUX:
         return columns
     others = tuple(i for i in columns.others if i != left[0])
@@ -111,13 +133,12 @@ def _take_flux(table: TextTable, columns: Assignment) -> Assignment:
 
 def _judge_bare(table: TextTable) -> Verdict:
     """Two or more columns of numbers without names."""
-    sample = table.sample
-    rows, n = sample.shape
-    if rows < _MIN_ROWS or n > _MAX_BARE_COLUMNS or not np.isfinite(sample[:, :2]).all():
+    n = len(table.names)
+    if len(table.rows) < _MIN_ROWS or n > _MAX_BARE_COLUMNS or table.has_text:
         return _NOTHING
-    if any(table.is_text):
+    wave = table.numbers(0)
+    if not (np.isfinite(wave).all() and np.isfinite(table.numbers(1)).all()):
         return _NOTHING
-    wave = sample[:, 0]
     signs = np.sign(np.diff(wave))
     if abs(signs.sum()) < 0.9 * len(signs):
         return _NOTHING

@@ -9,6 +9,7 @@ import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,20 +32,18 @@ _BYTES = re.compile(r"\d+\s*-\s*\d+\s+[AFIEL]\d+(?:\.\d+)?\s+(\S+)\s+(\S+)(?:\s.
 _AUTO_NAME = re.compile(r"(?:col(?:umn)?_?)?\d*|unnamed.*", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class TextTable:
     """A text table's form. `names` and `units` have one entry a column ('' and None: not given).
 
-    body : offset of the first row of numbers · sample : (k, n) float, NaN where a cell is text
-    is_text : per column, True if a sampled cell is neither a number nor empty
+    body : offset of the first row of numbers · rows : the first lines from there
     """
 
     delimiter: bytes | None
     names: tuple[str, ...]
     units: tuple[str | None, ...]
     body: int
-    sample: NDArray[np.float64]
-    is_text: tuple[bool, ...]
+    rows: tuple[str, ...]
     comments: tuple[str, ...] = field(default=())
     ecsv: bool = False
 
@@ -52,6 +51,24 @@ class TextTable:
     def named(self) -> bool:
         """True if the file names its columns (``col1`` is no name)."""
         return any(self.names)
+
+    @cached_property
+    def cells(self) -> list[list[str]]:
+        """The cells of `rows`: taken apart only when the names alone do not decide."""
+        return [_split(row, self.delimiter) for row in self.rows]
+
+    def numbers(self, column: int) -> NDArray[np.float64]:
+        """(k,) numbers in this column of `rows`, NaN where a cell is text."""
+        return np.array([_number(row[column]) for row in self.cells], dtype=np.float64)
+
+    def is_text(self, column: int) -> bool:
+        """True if a cell of this column of `rows` is neither a number nor empty."""
+        return any(row[column] and not _is_number(row[column]) for row in self.cells)
+
+    @cached_property
+    def has_text(self) -> bool:
+        """True if any column `is_text`."""
+        return any(self.is_text(i) for i in range(len(self.names)))
 
 
 def sniff(data: Any) -> TextTable | None:
@@ -63,30 +80,25 @@ def sniff(data: Any) -> TextTable | None:
     if not rows:
         return None
     delimiter = _delimiter(rows)
-    cells = [_split(line, delimiter) for line in rows]
-    ecsv = head.lstrip(b"\xef\xbb\xbf").startswith(b"# %ECSV")
-    names: list[str] = []
+    n = _width(rows[0], delimiter)
+    if not 1 < n <= _MAX_COLUMNS or any(_width(row, delimiter) != n for row in rows[1:]):
+        return None
+    names = _split(rows[0], delimiter)
     units: list[str | None] = []
-    if not any(_is_number(c) for c in cells[0]):
-        names, cells, offsets = cells[0], cells[1:], offsets[1:]
-        if cells and _is_unit_row(cells[0]):
-            units = [c or None for c in cells[0]]
-            cells, offsets = cells[1:], offsets[1:]
-    if not cells or not 1 < len(cells[0]) <= _MAX_COLUMNS:
-        return None
-    n = len(cells[0])
-    if any(len(c) != n for c in cells) or (names and len(names) != n):
-        return None
-    if not names:
+    first = 0
+    if any(_is_number(c) for c in names):
         names, units = _names_from_comments(comments, n)
-    sample = np.array([[_number(c) for c in row] for row in cells], dtype=np.float64)
-    text = tuple(
-        any(c and not _is_number(c) for c in column) for column in zip(*cells, strict=True)
-    )
+    else:
+        first = 1
+        second = _split(rows[1], delimiter) if len(rows) > 1 else []
+        if _is_unit_row(second):
+            first, units = 2, [c or None for c in second]
+    if len(rows) <= first:
+        return None
     return TextTable(
         delimiter=delimiter, names=tuple("" if _AUTO_NAME.fullmatch(x) else x for x in names),
-        units=tuple(units) or (None,) * n, body=offsets[0], sample=sample, is_text=text,
-        comments=tuple(comments), ecsv=ecsv,
+        units=tuple(units) or (None,) * n, body=offsets[first], rows=tuple(rows[first:]),
+        comments=tuple(comments), ecsv=head.lstrip(b"\xef\xbb\xbf").startswith(b"# %ECSV"),
     )  # fmt: skip
 
 
@@ -129,6 +141,13 @@ def _delimiter(rows: Sequence[str]) -> bytes | None:
     return None
 
 
+def _width(line: str, delimiter: bytes | None) -> int:
+    """The number of cells of `line`."""
+    if delimiter is None or '"' in line:
+        return len(_split(line, delimiter))
+    return line.count(delimiter.decode()) + 1
+
+
 def _split(line: str, delimiter: bytes | None) -> list[str]:
     if delimiter is None:
         return line.split()
@@ -146,10 +165,12 @@ def _is_number(cell: str) -> bool:
 
 
 def _number(cell: str) -> float:
-    try:
-        return float(cell.replace("D", "e").replace("d", "e"))
-    except ValueError:
-        return float("nan")
+    for text in (cell, cell.replace("D", "e").replace("d", "e")):
+        try:
+            return float(text)
+        except ValueError:
+            continue
+    return float("nan")
 
 
 def _is_unit_row(cells: Sequence[str]) -> bool:

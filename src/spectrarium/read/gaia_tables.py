@@ -85,11 +85,20 @@ def _votable_names(head: bytes, tag: bytes) -> set[str]:
 
 def _header_line(head: bytes) -> str | None:
     """First line that is no comment, if it can be a CSV header."""
-    for raw in head.splitlines()[:_HEAD_LINES]:
+    if b"\n" not in head:
+        head = head.replace(b"\r", b"\n")
+    end = -1
+    for _ in range(_HEAD_LINES):
+        at, end = end + 1, head.find(b"\n", end + 1)
+        if end < 0:
+            end = len(head)
+        raw = head[at:end].rstrip(b"\r")
         if raw.strip() and not raw.startswith(b"#"):
             if b"," not in raw or len(raw) > 10_000 or b"\0" in raw:
                 return None
             return raw.decode("latin-1").lstrip("\ufeff").removeprefix("ï»¿")
+        if end >= len(head):
+            break
     return None
 
 

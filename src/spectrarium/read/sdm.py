@@ -24,7 +24,7 @@ from .table_rows import Facts, spectra_of
 from .votable import is_votable
 
 _TUTYP = re.compile(r"(?i)TUTYPE?\d{1,3} *= *'[^']*data\.spectralaxis\.value")
-_TAG = re.compile(rb"(?is)<(?:[\w.-]+:)?FIELD(?:ref)?\b[^>]*>")
+_TAG = re.compile(rb"FIELD(?:ref)?\s[^>]*>")
 _SCAN = 2**22
 
 
