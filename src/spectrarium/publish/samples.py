@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from astropy.io.votable.ucd import check_ucd
 from numpy.typing import NDArray
 
 from ..domain.axis import Medium, Scale, SpectralAxis
@@ -16,7 +17,7 @@ from .source import scheme_text
 from .units import vounit
 
 _MEANS_SOMETHING = re.compile(
-    r"wa?ve?|wl|la?m|freq|ener|spectral|fl[ua]|flux|int|count|err|sig|std|unc|var|flag|mask|qual"
+    r"wa?ve?|wl|la?m|freq|ener|spectral|fl[ua]|fnu|int|count|err|sig|std|unc|var|flag|mask|qual"
     r"|pix|dq|λ"
 )
 """Parts of names by which readers take a column for an axis, a flux, an error or flags."""
@@ -128,8 +129,8 @@ def flux_ucd(spectrum: Spectrum) -> str:
     Source: IVOA Spectrum Data Model 1.2, table 3; UCD list 1.4.
     """
     unit = parse_unit(spectrum.flux_unit)
-    ucd = spectrum.flux_ucd
-    if not ucd:
+    ucd = spectrum.flux_ucd or ""
+    if not check_ucd(ucd, check_controlled_vocabulary=True) or not ucd:  # older lists differ
         ucd = "phot.flux.density"
         if unit is not None:
             per_wave = unit.is_equivalent("W m-2 nm-1") or unit.is_equivalent("ph s-1 m-2 nm-1")

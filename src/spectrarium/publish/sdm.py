@@ -91,7 +91,7 @@ def _target(r: Record) -> list[Param]:
     utype = "Char.SpatialAxis.Coverage.Location.Value"
     out.append(Param("Char", "position", sky, utype, "deg", "pos.eq", "RA DEC"))
     out.append(Param("Char", "aperture", np.nan, "Char.SpatialAxis.Coverage.Bounds.Extent", "deg",
-                     "instr.fov"))  # fmt: skip
+                     "pos.angDistance;instr.fov"))  # fmt: skip
     return out
 
 

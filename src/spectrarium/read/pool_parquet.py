@@ -250,11 +250,21 @@ def _batch(
     for i in range(batch.num_rows):
         cells: dict[str, NDArray[Any]] = {}
         for name, (flat, offsets) in arrays.items():
-            cell = flat[offsets[i] : offsets[i + 1]]
+            cell = _cell(flat, offsets[i], offsets[i + 1])
             if name in (columns.flux, columns.wave) or not _says_nothing(cell):
                 cells[name] = cell.copy()  # a view would keep the whole batch in memory
         values = {key: column[i] for key, column in scalars.items()}
         yield row_spectrum(source, "parquet", columns, cells, values, first + i)
+
+
+def _cell(flat: Any, start: np.int64, stop: np.int64) -> NDArray[Any]:
+    """One row's samples; none where all of them are null."""
+    if isinstance(flat, np.ndarray):
+        return flat[start:stop]
+    cell = flat.slice(start, stop - start)
+    if cell.null_count == len(cell):
+        cell = cell.slice(0, 0)
+    return np.asarray(cell.to_numpy(zero_copy_only=False))
 
 
 def _says_nothing(cell: NDArray[Any]) -> bool:
@@ -262,8 +272,12 @@ def _says_nothing(cell: NDArray[Any]) -> bool:
     return bool(cell.dtype.kind == "f" and np.isnan(cell).all()) or not len(cell)
 
 
-def _flat(batch: Any, name: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """All samples of a list column one after the other, and where each row's begin."""
+def _flat(batch: Any, name: str) -> tuple[Any, NDArray[np.int64]]:
+    """All samples of a list column one after the other, and where each row's begin.
+
+    Integers and booleans among which there are nulls stay an Arrow array: one row's nulls must
+    not change the type of the others.
+    """
     head, _, tail = name.partition(".")
     index = batch.schema.names.index(name if name in batch.schema.names else head)
     column = batch.column(index)
@@ -274,6 +288,8 @@ def _flat(batch: Any, name: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
     if tail and pa.types.is_struct(flat.type):
         flat = flat.field(tail)
     offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+    if flat.null_count and not pa.types.is_floating(flat.type):
+        return flat, offsets
     return flat.to_numpy(zero_copy_only=False), offsets
 
 
