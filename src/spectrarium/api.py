@@ -19,7 +19,7 @@ from .publish.source import ExportSource, Record
 from .read.registry import read_source
 from .read.source import ReadOptions, SourceFile
 from .run.asking import Outliers, Similar, outliers, similar
-from .run.embedding import EmbedReport, embed
+from .run.embedding import EmbedReport, chosen_by, embed
 from .run.ingest import IngestReport, ingest
 from .run.labels import JoinReport, add_catalogue
 from .store.archive import SUMMARY_COLUMNS
@@ -235,9 +235,9 @@ class Archive:
         out = []
         for name in self.store.names("embeddings"):
             dataset = self.store.dataset(f"embeddings/{name}")
-            meta = {
-                k.decode(): v.decode() for k, v in (dataset.lance.schema.metadata or {}).items()
-            }
+            raw = dataset.lance.schema.metadata or {}
+            meta = {k.decode(): v.decode() for k, v in raw.items() if k != b"model_name"}
+            meta["where"] = chosen_by(self.store, name)
             out.append({"name": name, "covered": len(dataset), **meta})
         return out
 

@@ -1,4 +1,4 @@
-"""Ingest: every mixture of inputs in, every bad one in the quarantine with its reason, nothing lost."""
+"""Ingest: any mixture of inputs in, every bad one in quarantine with its reason, nothing lost."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ class Flaky(SimpleHTTPRequestHandler):
 
     failed: set[str] = set()  # noqa: RUF012
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         if "flaky" in self.path and self.path not in self.failed:
             self.failed.add(self.path)
             self.send_error(503)

@@ -22,8 +22,9 @@ from ..explore.outliers import Trend, score_named, scores, snr_correlation, top
 from ..read.registry import read_source
 from ..read.source import ReadOptions, SourceFile
 from ..store.archive import Archive, Rows
+from ..store.codec import encode
 from ..store.writer import open_writer
-from .embedding import load_model, prepared, summaries
+from .embedding import chosen_by, load_model, made_at, prepared, summaries
 
 PENDING_MOST = 20_000
 """Spectra newer than an embedding that a question encodes on the spot; beyond, `embed` first."""
@@ -105,7 +106,7 @@ class Explorer:
         """Take in what came since: the answer is always about the whole archive."""
         self.pending = 0
         self.not_searched = 0
-        todo = _not_embedded(self.archive)
+        todo = _came_since(self.archive, self.name)
         if len(todo):
             facts = summaries(self.archive, todo)
             fits = np.array([self.model.domain.covers(f)[0] for f in facts], bool)
@@ -132,14 +133,16 @@ class Explorer:
         return batch, self.model.encode(batch.flux, batch.ivar)
 
 
-def _not_embedded(archive: Archive) -> Rows:
-    """Current rows that no embedding of this version holds with their present content."""
-    rows = archive.find()
-    prints = archive.index.value("fingerprint", rows)
-    for name in archive.names("embeddings"):
-        known = archive.table(f"embeddings/{name}", ["fingerprint"]).column(0).to_numpy()
-        keep = ~np.isin(prints, known)
-        rows, prints = rows[keep], prints[keep]
+def _came_since(archive: Archive, name: str) -> Rows:
+    """Current rows newer than an embedding that no embedding holds, of those it is for."""
+    rows = archive.find(where=chosen_by(archive, name))
+    rows = rows[rows >= made_at(archive, name)]
+    for other in archive.names("embeddings"):
+        if not len(rows):
+            break
+        prints = archive.index.value("fingerprint", rows)
+        known = archive.table(f"embeddings/{other}", ["fingerprint"]).column(0).to_numpy()
+        rows = rows[~np.isin(prints, known)]
     return rows
 
 
@@ -176,7 +179,7 @@ def similar(
     if k < 1:
         raise UsageError(f"k is {k}", code="bad_k", remedy="ask for one neighbour or more")
     spectrum = query if isinstance(query, Spectrum) else query_spectrum(archive, query, options)
-    own = _own_uid(archive, query)
+    own = _own_uid(archive, query, spectrum)
     explorer, batch, encoded = _covering(archive, spectrum, own, model, explorer)
     allowed = None
     if where is not None:
@@ -199,12 +202,9 @@ def similar(
     )  # fmt: skip
 
 
-def _own_uid(archive: Archive, query: str | Spectrum) -> int | None:
+def _own_uid(archive: Archive, query: str | Spectrum, spectrum: Spectrum) -> int | None:
     """The query's own uid if it is in the archive: it is not its own neighbour."""
     if isinstance(query, Spectrum) or Path(query).is_file():
-        spectrum = query if isinstance(query, Spectrum) else query_spectrum(archive, query)
-        from ..store.codec import encode
-
         uid = encode(spectrum).uid
         return uid if archive.rows_of([uid])[0] >= 0 else None
     return int(archive.index.value("uid", np.array([archive.resolve(query)]))[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,10 +20,11 @@ from ..domain.progress import Progress, Silent
 from ..domain.spectrum import Normalisation
 from ..embed.domain import ModelDomain, SpectrumSummary, flux_kind
 from ..embed.encoder import Encoder, encoder_named
-from ..embed.grouping import GroupingRules, propose_models
+from ..embed.grouping import GroupingRules, ProposedModel, propose_models
 from ..embed.prepare import LeftOut, Prepared, Preparer
 from ..embed.spool import Spool
 from ..store.archive import Archive, Rows
+from ..store.codec import hash63
 from ..store.writer import Writer, open_writer
 
 MAX_TRAIN = 100_000
@@ -122,16 +124,31 @@ def embed(
         facts = summaries(archive, rows)
         rest = np.arange(len(rows))
         if not refit:
-            for name in _models_of(archive, encoder):
+            for name in _models_of(archive, encoder, where):
                 rest = _extend(writer, name, rows, facts, rest, report, progress)
-        _fit_groups(writer, kind, encoder, rows, facts, rest, components, rules, report, progress)
+        fitter = _Fitter(writer, kind, encoder, where, components, rules, report, progress)
+        fitter.fit(rows, facts, rest)
         report.version = writer.archive.version
     report.covered = sum(g.covered for g in report.groups)
     return report
 
 
-def _models_of(archive: Archive, encoder: str) -> list[str]:
-    return [n for n in archive.names("embeddings") if n.split(".", 1)[0] == encoder]
+def _models_of(archive: Archive, encoder: str, where: str | None) -> list[str]:
+    """Embeddings by this encoder of the same choice of observations."""
+    names = [n for n in archive.names("embeddings") if n.split(".", 1)[0] == encoder]
+    return [n for n in names if chosen_by(archive, n) == where]
+
+
+def chosen_by(archive: Archive, name: str) -> str | None:
+    """The filter whose observations an embedding is for; None = all."""
+    meta = archive.dataset(f"embeddings/{name}").lance.schema.metadata or {}
+    return json.loads(meta[b"where"]) if b"where" in meta else None
+
+
+def made_at(archive: Archive, name: str) -> int:
+    """Rows the catalogue had when an embedding was last made: later ones came since."""
+    meta = archive.dataset(f"embeddings/{name}").lance.schema.metadata or {}
+    return int(meta.get(b"catalogue_rows", b"0"))
 
 
 def model_dir(archive: Archive, name: str) -> Path:
@@ -151,42 +168,59 @@ def load_model(archive: Archive, name: str) -> Encoder:
     return encoder_named(name.split(".", 1)[0]).load(model_dir(archive, name))
 
 
-def _fit_groups(
-    writer: Writer, kind: type[Encoder], encoder: str, rows: Rows, facts: list[SpectrumSummary],
-    rest: NDArray[np.int64], components: int | None, rules: GroupingRules | None,
-    report: EmbedReport, progress: Progress,
-) -> None:  # fmt: skip
-    """Group and fit, then group again what turned out to have bad pixels where its group looks.
+@dataclass
+class _Fitter:
+    """Groups and fits, then groups again what turned out to have bad pixels in its group's range.
 
     The catalogue knows where a spectrum begins and ends, not where its good pixels do: those that
     their group's model refuses get a second chance by their good pixels, in a group of their own.
     """
-    pending, known = rows[rest], [facts[i] for i in rest]
-    outside: list[tuple[int, str]] = []
-    for _ in range(ROUNDS):
-        proposal = propose_models(known, rules)
+
+    writer: Writer
+    kind: type[Encoder]
+    encoder: str
+    where: str | None
+    components: int | None
+    rules: GroupingRules | None
+    report: EmbedReport
+    progress: Progress
+
+    def fit(self, rows: Rows, facts: list[SpectrumSummary], rest: NDArray[np.int64]) -> None:
+        """Models for `rows[rest]`; the report says who is covered and why others are not."""
+        pending, known = rows[rest], [facts[i] for i in rest]
+        outside: list[tuple[int, str]] = []
         refused: list[tuple[int, str]] = []
-        for group in proposal.models:
-            members = pending[list(group.members)]
-            name = _free_name(writer.archive, f"{encoder}.{group.name}", report)
-            options = _settings(encoder, group.domain, len(members), components)
-            model = kind(group.domain, name=name, **options)  # type: ignore[call-arg]
-            done, out = _fit_one(writer, model, name, members, progress)
-            refused += out
-            if done is not None:
-                report.groups.append(done)
-                _drop_scores(writer, name)
-        outside += [(int(pending[i]), reason) for i, reason in proposal.left_out.items()]
-        if not refused or len(refused) > MAX_REFUSED:
-            break
-        pending = np.array([row for row, _ in refused], np.int64)
-        known = [s for _, batch in writer.archive.scan(pending) for s in map(SpectrumSummary.of,
-                                                                           batch)]  # fmt: skip
-        pending = pending[np.argsort(writer.archive.index.value("pixel_row", pending),
-                                     kind="stable")]  # fmt: skip
-    reasons = _place(writer, outside + refused, report, progress)
-    left = Counter(_in_words(reason) for reason in reasons)
-    report.left_out = dict(left.most_common())
+        for _ in range(ROUNDS):
+            proposal = propose_models(known, self.rules)
+            refused = []
+            for group in proposal.models:
+                refused += self._group(group, pending[list(group.members)])
+            outside += [(int(pending[i]), reason) for i, reason in proposal.left_out.items()]
+            if not refused or len(refused) > MAX_REFUSED:
+                break
+            pending, known = self._look_again([row for row, _ in refused])
+        reasons = _place(self.writer, outside + refused, self.report, self.progress)
+        left = Counter(_in_words(reason) for reason in reasons)
+        self.report.left_out = dict(left.most_common())
+
+    def _group(self, group: ProposedModel, members: Rows) -> list[tuple[int, str]]:
+        name = _free_name(f"{self.encoder}.{group.name}", self.where, self.report)
+        options = _settings(self.encoder, group.domain, len(members), self.components)
+        model = self.kind(group.domain, name=name, **options)  # type: ignore[call-arg]
+        done, refused = _fit_one(self.writer, model, name, members, self.where, self.progress)
+        if done is not None:
+            self.report.groups.append(done)
+            _drop_scores(self.writer, name)
+        return refused
+
+    def _look_again(self, rows: list[int]) -> tuple[Rows, list[SpectrumSummary]]:
+        """Rows in storage order, and what their good pixels say."""
+        found_rows: list[Rows] = []
+        found: list[SpectrumSummary] = []
+        for chunk, spectra in self.writer.archive.scan(np.array(rows, np.int64)):
+            found_rows.append(chunk)
+            found += [SpectrumSummary.of(s) for s in spectra]
+        return np.concatenate(found_rows), found
 
 
 def _place(
@@ -208,7 +242,10 @@ def _place(
     return [reasons[int(row)] for row in rows]
 
 
-def _free_name(archive: Archive, name: str, report: EmbedReport) -> str:
+def _free_name(name: str, where: str | None, report: EmbedReport) -> str:
+    """The group's name, told apart from models of other choices and of this run."""
+    if where is not None:
+        name = f"{name}-where-{hash63(where.encode()) % 16**4:04x}"
     taken = {g.name for g in report.groups}
     free, n = name, 1
     while free in taken:
@@ -240,7 +277,12 @@ def _settings(
 
 
 def _fit_one(
-    writer: Writer, model: Encoder, name: str, members: Rows, progress: Progress
+    writer: Writer,
+    model: Encoder,
+    name: str,
+    members: Rows,
+    where: str | None,
+    progress: Progress,
 ) -> tuple[GroupReport | None, list[tuple[int, str]]]:
     """Fit and store one model; its report, and (row, reason) of the members it refuses."""
     archive = writer.archive
@@ -260,7 +302,8 @@ def _fit_one(
         trained = len(kept)
     ref = model.save(archive.root / "models" / model.ref.model_id)
     columns, refused = _encode(archive, model, preparer, members, progress)
-    writer.put_table(f"embeddings/{name}", _table(columns, model, ref.model_id))
+    table = _dated(_table(columns, model, ref.model_id), archive, where)
+    writer.put_table(f"embeddings/{name}", table)
     covered = len(columns["uid"])
     return _group_report(model, name, covered, trained, True), refused
 
@@ -358,6 +401,7 @@ def _extend(
         columns, _ = _encode(archive, model, Preparer(model.domain), rows[todo], progress)
         if len(columns["uid"]):
             table = _merged(table, _table(columns, model, model.ref.model_id))
+            table = _dated(table, archive, chosen_by(archive, name))
             writer.put_table(f"embeddings/{name}", table)
             _drop_scores(writer, name)
             new = columns["uid"]
@@ -366,6 +410,15 @@ def _extend(
         trained = int(model.ref.training.split()[0]) if model.ref.training else 0
         report.groups.append(_group_report(model, name, int(done.sum()), trained, False))
     return rest[~done]
+
+
+def _dated(table: pa.Table, archive: Archive, where: str | None) -> pa.Table:
+    """The table with what it was made of: the catalogue's rows then, and the filter."""
+    meta = dict(table.schema.metadata or {})
+    meta[b"catalogue_rows"] = str(archive.catalogue_rows).encode()
+    if where is not None:
+        meta[b"where"] = json.dumps(where).encode()
+    return table.replace_schema_metadata(meta)
 
 
 def _merged(old: pa.Table, new: pa.Table) -> pa.Table:

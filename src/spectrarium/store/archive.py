@@ -204,16 +204,15 @@ class Archive:
         known = [n for n in names if n in BY_NAME]
         labels = [n for n in names if n not in BY_NAME]
         rows = np.asarray(rows, np.int64)
-        table = pa.table({}) if not known else None
-        if table is None:
-            if len(rows):
-                table = self.dataset("catalogue").take(rows.tolist(), known).select(known)
-            else:
-                table = pa.schema([(n, BY_NAME[n].type) for n in known]).empty_table()
+        found: dict[str, Any] = {}
+        if known and len(rows):
+            table = self.dataset("catalogue").take(rows.tolist(), known)
+            found = {name: table.column(name) for name in known}
+        elif known:
+            found = {name: pa.array([], BY_NAME[name].type) for name in known}
         for name in labels:
-            values = self.label_column(name).take(pa.array(rows))
-            table = table.append_column(name, values)
-        return table.select(names)
+            found[name] = self.label_column(name).take(pa.array(rows))
+        return pa.table({name: found[name] for name in names})
 
     def columns(self) -> dict[str, str]:
         """Every column a filter may name → its dataset (``catalogue`` or ``labels/…``)."""
