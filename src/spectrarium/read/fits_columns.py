@@ -26,8 +26,10 @@ _TFORM_ASCII = re.compile(r"\s*([AIFED])(\d+)(?:\.\d+)?\s*")
 _STEMS = (b"TTYPE", b"TFORM", b"TUNIT", b"TSCAL", b"TZERO", b"TNULL", b"TBCOL")
 CODES = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8",
          "C": ">c8", "M": ">c16"}  # fmt: skip
-_STRUCT = {code: struct.Struct(form).unpack_from for code, form in
-           {"B": ">B", "I": ">h", "J": ">i", "K": ">q", "E": ">f", "D": ">d"}.items()}  # fmt: skip
+_TYPES = {code: (np.dtype(form), np.dtype(form).newbyteorder("="))
+          for code, form in CODES.items() if code in "BIJKED"}  # fmt: skip
+_FORMS = {"B": "B", "I": "h", "J": "i", "K": "q", "E": "f", "D": "d"}
+_STRUCT = {code: struct.Struct(">" + form).unpack_from for code, form in _FORMS.items()}
 
 
 class BadLayout(ValueError):
@@ -42,6 +44,7 @@ class Column:
     offset : bytes from the start of the row · shape : shape of one cell, numpy order
     inner : TFORM letter of what a variable-length column points at · number : 1-based
     size : bytes in a row · simple : `read_cell` understands it (binary scalars and texts)
+    plain : numbers, one a row, stored as they are meant (no scale, offset or null)
     """
 
     name: str
@@ -57,6 +60,7 @@ class Column:
     inner: str = ""
     size: int = 0
     simple: bool = False
+    plain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +173,11 @@ def _binary_column(number: int, offset: int, field: Mapping[bytes, Value]) -> Co
         size = repeat * int(np.dtype(CODES[code]).itemsize)
         shape = shape or ((repeat,) if repeat != 1 else ())
     simple = shape == () and (code in _STRUCT or code in "AL")
+    common = _common(number, field)
+    plain = (simple and code in _TYPES and (common["scale"], common["zero"]) == (1.0, 0.0)
+             and common["null"] is None)  # fmt: skip
     return Column(code=code, repeat=repeat, offset=offset, shape=shape, inner=inner, size=size,
-                  simple=simple, **_common(number, field))  # fmt: skip
+                  simple=simple, plain=plain, **common)  # fmt: skip
 
 
 def _ascii_column(number: int, offset: int, field: Mapping[bytes, Value]) -> Column:
@@ -199,6 +206,10 @@ def read_binary(rows: Rows, column: Column) -> NDArray[Any]:
     if column.code in "PQ":
         return _read_heap(rows, column)
     start = rows.start + column.offset
+    if column.plain:  # the most common column by far: one strided copy
+        big, native = _TYPES[column.code]
+        values: NDArray[Any] = np.ndarray((rows.count,), big, rows.data, start, (rows.width,))
+        return values.astype(native)
     if column.code == "X":
         packed: NDArray[Any] = np.ndarray(
             (rows.count, column.size), "u1", rows.data, start, (rows.width, 1)
@@ -308,6 +319,48 @@ def read_cell(rows: Rows, column: Column, row: int) -> Any:
         if column.zero.is_integer():
             return value + int(column.zero)
     return value * column.scale + column.zero
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to take many cells of a row at once.
+
+    taken : (name asked for, True if text) in the order of `unpack` · others : to be read singly
+    """
+
+    taken: tuple[tuple[str, bool], ...]
+    unpack: struct.Struct | None
+    others: tuple[str, ...]
+
+
+@lru_cache(maxsize=64)
+def record_plan(cards: bytes, names: tuple[str, ...]) -> Plan:
+    """The plan for `names` in a binary table with these column cards."""
+    table = layout(cards, False)
+    found = {name: table.columns.get(name) or table.lower.get(name.lower()) for name in names}
+    form, at = ">", 0
+    taken, others = [], []
+    for name, column in sorted(
+        ((n, c) for n, c in found.items() if c is not None), key=lambda item: item[1].offset
+    ):
+        text = column.code == "A" and column.simple
+        if not (text or column.plain) or column.offset < at:  # the latter: named twice
+            others.append(name)
+            continue
+        form += f"{column.offset - at}x" + (f"{column.repeat}s" if text else _FORMS[column.code])
+        at = column.offset + column.size
+        taken.append((name, text))
+    return Plan(tuple(taken), struct.Struct(form) if taken else None, tuple(others))
+
+
+def read_record(rows: Rows, plan: Plan, row: int) -> dict[str, Any]:
+    """The cells that `plan` takes at once, as `read_cell` gives them."""
+    assert plan.unpack is not None
+    values = plan.unpack.unpack_from(rows.data, rows.start + row * rows.width)
+    return {
+        name: value.partition(b"\x00")[0].decode("latin-1").strip() if text else value
+        for (name, text), value in zip(plan.taken, values, strict=True)
+    }
 
 
 def _cell_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

@@ -185,7 +185,7 @@ class Header:
         """
         if self._long is None:
             at = (self._cards("<u8") == _HIERARCH).nonzero()[0]
-            starts = self._cards("<u8", 9)[at]
+            starts = self._cards("<u8", 9)[at] if len(at) else at.astype("<u8")
             irregular = (starts & np.uint64(0xFF) == ord(" ")).any()
             self._long = at * CARD, None if irregular else starts
         return self._long

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Any
 
@@ -34,6 +34,11 @@ _LABELS = {
     "platequality": "PLATEQUALITY", "specobjid": "SPECOBJID", "thing_id": "THING_ID",
     "sdss_id": "SDSS_ID", "run2d": "RUN2D", "z_noqso": "Z_NOQSO", "class_noqso": "CLASS_NOQSO",
 }  # fmt: skip
+_CELLS = (
+    *_LABELS.values(), "Z", "CLASS", "SN_MEDIAN_ALL", "INSTRUMENT", "PLUG_RA", "PLUG_DEC",
+    "FIBER_RA", "FIBER_DEC", "RACAT", "DECCAT", "MJD", "FIELD", "CATALOGID", "PLATE", "FIBERID",
+    "ELODIE_TEFF", "ELODIE_LOGG", "ELODIE_FEH", "ELODIE_SPTYPE",
+)  # fmt: skip
 
 
 def _recognise(source: SourceFile) -> int:
@@ -48,7 +53,7 @@ def _recognise(source: SourceFile) -> int:
 def _read(source: SourceFile) -> Iterator[Item]:
     fits = source.fits
     coadd, primary = fits[1], fits.primary
-    labels = _labels_hdu(fits)
+    labels = _labels(fits)
     flags = coadd.column("and_mask")
     flux, loglam, ivar = (_floats(coadd, name) for name in ("flux", "loglam", "ivar"))
     if flags.dtype.kind not in "iu":
@@ -88,21 +93,31 @@ def _pipeline(primary: Header) -> str | None:
     return f"idlspec2d {version}" if version else None
 
 
-def _labels_hdu(fits: FitsFile) -> Hdu | None:
-    """SPECOBJ (SDSS-I/II), SPALL (BOSS on); nameless where a file was written anew."""
+Labels = Mapping[str, Any]
+
+
+def _labels(fits: FitsFile) -> Labels | None:
+    """What SPECOBJ (SDSS-I/II) or SPALL (BOSS on) says; nameless where a file was written anew.
+
+    Only values that mean something: SDSS fills gaps with blanks and NaN.
+    """
     for hdu in fits.hdus[2:4]:
         if hdu.kind == "table" and hdu.has("Z", "CLASS") and hdu.n_rows:
-            return hdu
+            cells = hdu.record(_CELLS)
+            return {k: v for k, v in cells.items()
+                    if v != "" and (type(v) is not float or isfinite(v))}  # fmt: skip
     return None
 
 
 def _observation(
-    source: SourceFile, primary: Header, labels: Hdu | None, power: float | None
+    source: SourceFile, primary: Header, labels: Labels | None, power: float | None
 ) -> tuple[Observation, tuple[str, ...]]:
     def cell(*names: str) -> Any:
         return _cell(labels, names)
 
-    notes: list[str] = [] if labels else ["no SPECOBJ or SPALL table: no class and redshift"]
+    notes: list[str] = (
+        [] if labels is not None else ["no SPECOBJ or SPALL table: no class and redshift"]
+    )
     ra, dec = _position(primary, labels)
     if ra is None:
         notes.append("no coordinates")
@@ -118,7 +133,7 @@ def _observation(
         s_ra=ra, s_dec=dec, t_min=t_min, t_max=t_max,
         t_exptime=primary.number("EXPTIME"), em_res_power=power,
         facility_name=primary.string("TELESCOP") or "SDSS 2.5-M",
-        instrument_name=cell("INSTRUMENT") or ("BOSS" if labels else None),
+        instrument_name=cell("INSTRUMENT") or ("BOSS" if labels is not None else None),
         snr=snr, snr_source=None if snr is None else "SN_MEDIAN_ALL",
         redshift=None if is_sky else cell("Z"), airmass=primary.number("AIRMASS"),
         metadata=_metadata(primary, labels, found_class if is_sky else None),
@@ -126,17 +141,15 @@ def _observation(
     return observation, tuple(notes)
 
 
-def _cell(labels: Hdu | None, names: tuple[str, ...]) -> Any:
-    """The first value that means something: SDSS fills gaps with blanks and NaN."""
+def _cell(labels: Labels | None, names: tuple[str, ...]) -> Any:
     if labels is not None:
         for name in names:
-            value = labels.scalar(name)
-            if value is not None and value != "" and (type(value) is not float or isfinite(value)):
-                return value
+            if name in labels:
+                return labels[name]
     return None
 
 
-def _position(primary: Header, labels: Hdu | None) -> tuple[float | None, float | None]:
+def _position(primary: Header, labels: Labels | None) -> tuple[float | None, float | None]:
     """Of the object. RA and DEC of the primary header are the telescope's, never used."""
     for pair in (("PLUG_RA", "PLUG_DEC"), ("FIBER_RA", "FIBER_DEC"), ("RACAT", "DECCAT")):
         ra, dec = valid_sky(primary.number(pair[0]), primary.number(pair[1]))
@@ -149,7 +162,7 @@ def _position(primary: Header, labels: Hdu | None) -> tuple[float | None, float 
     return None, None
 
 
-def _obs_id(primary: Header, labels: Hdu | None) -> str | None:
+def _obs_id(primary: Header, labels: Labels | None) -> str | None:
     """PLATE-MJD-FIBER, or FIELD-MJD-CATALOGID since SDSS-V, as in the survey's file names."""
 
     def number(key: str, *columns: str) -> int | None:
@@ -170,7 +183,7 @@ def _obs_id(primary: Header, labels: Hdu | None) -> str | None:
     return None
 
 
-def _metadata(primary: Header, labels: Hdu | None, sky_class: str | None) -> dict[str, Scalar]:
+def _metadata(primary: Header, labels: Labels | None, sky_class: str | None) -> dict[str, Scalar]:
     values: dict[str, Any] = {key: _cell(labels, (name,)) for key, name in _LABELS.items()}
     if values["class_noqso"] is None:
         values["z_noqso"] = None  # the column is filled with 0 where that fit was not made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from ..domain.errors import UsageError
 
 LIST_HEAD = 2**16
+_TAR_HEAD = 512
 _ZIP, _TAR_GZ = b"PK\x03\x04", b"\x1f\x8b"
 
 
@@ -77,8 +79,9 @@ def _file(path: str, lists: bool) -> Iterator[InputFile]:
     path = os.path.abspath(path)
     try:
         facts = os.stat(path)
-        with open(path, "rb") as handle:
-            head = handle.read(LIST_HEAD if lists else 4)
+        if not stat.S_ISREG(facts.st_mode):  # opening a FIFO would wait for ever
+            raise OSError("not a regular file")
+        head = _head(path, LIST_HEAD if lists else _TAR_HEAD)
     except OSError:
         yield InputFile(path)  # the worker meets the same error and writes the receipt
         return
@@ -93,6 +96,14 @@ def _file(path: str, lists: bool) -> Iterator[InputFile]:
         yield InputFile(path, "tar", size, mtime)
     else:
         yield InputFile(path, "file", size, mtime)
+
+
+def _head(path: str, size: int) -> bytes:
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        return os.read(handle, size)
+    finally:
+        os.close(handle)
 
 
 def _entries(path: str, head: bytes) -> list[str]:
@@ -138,11 +149,9 @@ def _zip_entries(path: str) -> int:
 def _is_tar(path: str, head: bytes) -> bool:
     """True for a tar, plain or compressed (a gzipped FITS file is not one)."""
     compressed = head[:2] == _TAR_GZ or head[:3] == b"BZh" or head[:6] == b"\xfd7zXZ\x00"
+    if not compressed:
+        return head[257:262] == b"ustar"
     try:
-        if not compressed:
-            with open(path, "rb") as handle:
-                handle.seek(257)
-                return handle.read(5) == b"ustar"
         with tarfile.open(path, "r:*") as packed:
             return packed.next() is not None
     except (tarfile.TarError, OSError, EOFError, ValueError):

@@ -90,7 +90,7 @@ def _rest(s: Spectrum, grid_id: int | None) -> str:
 
 def _dtype(array: np.ndarray[Any, Any]) -> str:
     dtype = array.dtype
-    return dtype.str if dtype.isnative else dtype.newbyteorder("=").str
+    return str(dtype.str if dtype.isnative else dtype.newbyteorder("=").str)
 
 
 _schemes: OrderedDict[int, tuple[FlagScheme, str]] = OrderedDict()

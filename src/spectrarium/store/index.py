@@ -29,6 +29,7 @@ COLUMNS = ("uid", "obs_id", "fingerprint", "healpix29", "s_ra", "s_dec", "pixel_
 _SORTED = ("uid", "id_hash", "healpix29")
 _BY_ROW = ("uid", "fingerprint", "s_ra", "s_dec", "pixel_row", "n_tiles")
 Ints = NDArray[np.int64]
+_NONE: Ints = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,20 @@ class Block:
     def equal(self, key: str, value: int) -> Ints:
         """Catalogue rows whose `key` is `value`."""
         keys = self.keys[key]
-        lo, hi = np.searchsorted(keys, value, "left"), np.searchsorted(keys, value, "right")
+        lo = int(keys.searchsorted(value))
+        if lo == len(keys) or keys[lo] != value:  # most look-ups of an ingest: not there yet
+            return _NONE
+        hi = int(keys.searchsorted(value, "right"))
         return self.order[key][lo:hi].astype(np.int64)
+
+    def has(self, key: str, values: Ints) -> NDArray[np.bool_]:
+        """(n,) True where some row's `key` is that value."""
+        keys = self.keys[key]
+        if not len(keys):
+            return np.zeros(len(values), bool)
+        at = keys.searchsorted(values)
+        at[at == len(keys)] = 0
+        return np.asarray(keys[at] == values)
 
     def in_ranges(self, key: str, ranges: Ints) -> Ints:
         """Catalogue rows whose `key` lies in any of the half-open `ranges` (n, 2)."""
@@ -123,7 +136,15 @@ class Index:
 
     def equal(self, key: str, value: int) -> Ints:
         """Catalogue rows whose `key` (uid, id_hash) is `value`, ascending."""
-        return np.sort(np.concatenate([b.equal(key, value) for b in self.blocks]))
+        found = [rows for b in self.blocks if len(rows := b.equal(key, value))]
+        if len(found) == 1:  # sorted stably: ascending already
+            return found[0]
+        return np.sort(np.concatenate(found)) if found else _NONE
+
+    def has(self, key: str, values: Ints) -> NDArray[np.bool_]:
+        """(n,) True where some row's `key` (uid, id_hash) is that value."""
+        found = [b.has(key, values) for b in self.blocks]
+        return np.asarray(np.logical_or.reduce(found), bool)
 
     def in_ranges(self, key: str, ranges: Ints) -> Ints:
         """Catalogue rows whose `key` is in any of the half-open ranges, ascending."""

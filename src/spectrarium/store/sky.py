@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-import cdshealpix
 import numpy as np
-from astropy import units as u
-from astropy.coordinates import Latitude, Longitude
 from numpy.typing import NDArray
 
 from ..domain.errors import UsageError
@@ -16,11 +14,21 @@ ORDER = 29
 NO_POSITION = -1
 
 
+def _tools() -> tuple[Any, Any, Any, Any]:
+    # imported when first needed: astropy.coordinates takes 0.2 s, and readers never need it
+    import cdshealpix
+    from astropy import units as u
+    from astropy.coordinates import Latitude, Longitude
+
+    return cdshealpix, u, Longitude, Latitude
+
+
 def healpix29(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> NDArray[np.int64]:
     """(n,) nested HEALPix of order 29 (0.4 mas); −1 where a coordinate is NaN."""
     out = np.full(ra_deg.shape, NO_POSITION, dtype=np.int64)
     ok = np.isfinite(ra_deg) & np.isfinite(dec_deg)
     if ok.any():
+        cdshealpix, u, Longitude, Latitude = _tools()
         cells = cdshealpix.lonlat_to_healpix(
             Longitude(ra_deg[ok], u.deg), Latitude(dec_deg[ok], u.deg), ORDER
         )
@@ -52,6 +60,7 @@ def cone_ranges(ra_deg: float, dec_deg: float, radius_deg: float) -> NDArray[np.
             f"cone RA {ra_deg:g}, Dec {dec_deg:g}, radius {radius_deg:g} deg is out of range",
             code="bad_cone", remedy="0 ≤ RA ≤ 360, −90 ≤ Dec ≤ 90, 0 < radius ≤ 180",
         )  # fmt: skip
+    cdshealpix, u, Longitude, Latitude = _tools()
     # cells about a quarter of the radius: few ranges, little outside the cone
     order = int(np.clip(math.floor(math.log2(58.6 / radius_deg)) + 2, 0, ORDER))
     cells, depth, _ = cdshealpix.cone_search(

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ..domain.errors import InternalError, UsageError
 from ..domain.spectrum import Spectrum
@@ -48,7 +49,8 @@ _UNIX_MJD = 40587.0
 class Batch:
     """What a worker wrote: pixel fragments nobody refers to yet, and their catalogue rows.
 
-    `catalogue` has `pixel_row` relative to the first row of `fragments`.
+    `catalogue` has `pixel_row` relative to the first row of `fragments` and no `healpix29` yet:
+    the commit fills both in.
     """
 
     fragments: list[Any] = field(default_factory=list)
@@ -153,9 +155,6 @@ def _record(encoded: Encoded, s: Spectrum) -> dict[str, Any]:
 
 def _catalogue_table(records: list[dict[str, Any]]) -> pa.Table:
     columns = {f.name: pa.array([r[f.name] for r in records], f.type) for f in CATALOGUE_SCHEMA}
-    nan = [np.array([np.nan if r[k] is None else r[k] for r in records], float)
-           for k in ("s_ra", "s_dec")]  # fmt: skip
-    columns["healpix29"] = pa.array(healpix29(*nan))
     return pa.table(columns, schema=CATALOGUE_SCHEMA)
 
 
@@ -308,18 +307,20 @@ class Writer:
         seen : uid → (fingerprint, catalogue row, obs_version) of earlier rows of this commit
         """
         uids, prints = table.column("uid").to_pylist(), table.column("fingerprint").to_pylist()
+        index = self.archive.index
+        stored = index.has("uid", table.column("uid").to_numpy()).tolist()
         keep: list[int] = []
         version: list[int] = []
         old: list[int] = []
         dropped = 0
         for i, (uid, fingerprint) in enumerate(zip(uids, prints, strict=True)):
             number = 1
-            known = self.archive.index.equal("uid", uid)
-            if uid in seen or len(known):
+            if stored[i] or uid in seen:
+                known = index.equal("uid", uid)
                 if uid in seen and seen[uid][0] == fingerprint:
                     dropped += 1
                     continue
-                if fingerprint in self.archive.index.value("fingerprint", known):
+                if fingerprint in index.value("fingerprint", known):
                     dropped += 1
                     continue
                 if uid in seen:
@@ -335,6 +336,8 @@ class Writer:
         out = table if len(keep) == table.num_rows else table.take(pa.array(keep, pa.int64()))
         position = np.asarray(out.column("pixel_row").to_numpy(), np.int64) + base
         out = _with(out, "pixel_row", pa.array(position))
+        cells = healpix29(_float(out, "s_ra"), _float(out, "s_dec"))
+        out = _with(out, "healpix29", pa.array(cells))
         return _with(out, "obs_version", pa.array(version, pa.int32())), old, dropped
 
     def _grid_table(self, batches: Iterable[Batch]) -> pa.Table:
@@ -446,6 +449,11 @@ def add_spectra(root: Path, spectra: Sequence[Spectrum], timeout_s: float = 60.0
 def _receipt_table(batches: Iterable[Batch]) -> pa.Table:
     records = [receipt for batch in batches for receipt in batch.receipts]
     return pa.Table.from_pylist(records, schema=RECEIPT_SCHEMA)
+
+
+def _float(table: pa.Table, name: str) -> NDArray[np.float64]:
+    """A column with NaN for null."""
+    return np.asarray(table.column(name).to_numpy(zero_copy_only=False), np.float64)
 
 
 def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
