@@ -19,6 +19,10 @@ _WORDS = {
     "meter": "m", "meters": "m", "metre": "m", "metres": "m",
     "hertz": "Hz", "counts": "ct", "count": "ct", "cts": "ct", "adu": "adu", "dn": "adu",
     "electrons": "electron", "e-": "electron", "electron": "electron",
+    "photoelectron": "electron", "photoelectrons": "electron", "photo-electron": "electron",
+    "photo-electrons": "electron", "counts/s": "ct s-1", "electrons/s": "electron s-1",
+    "flam": "erg s-1 cm-2 Angstrom-1", "fnu": "erg s-1 cm-2 Hz-1",
+    "photlam": "photon s-1 cm-2 Angstrom-1", "photnu": "photon s-1 cm-2 Hz-1",
     "none": "", "dimensionless": "", "unitless": "", "normalized": "", "normalised": "",
     "jansky": "Jy", "km/s": "km s-1", "m/s": "m s-1",
 }  # fmt: skip
@@ -72,6 +76,18 @@ def _dots(text: str) -> str:
     s = re.sub(r"\*\*\(?([+-]?\d+)\)?", r"^\1", s)
     s = re.sub(r"(?<=[a-zA-Z0-9)])[.*](?=[a-zA-Z])", " ", s)
     return s.strip()
+
+
+def unit_text(text: str | None) -> str | None:
+    """The text to keep of a unit that a file gives: None if it is empty or means nothing.
+
+    Words that stand for a unit become that unit (``FLAM`` → ``erg s-1 cm-2 Angstrom-1``,
+    ``normalized`` → ``""``), all else stays as written.
+    Source: STScI's synphot names of flux units (flam, fnu, photlam, photnu).
+    """
+    if text is None or parse_unit(text) is None:
+        return None
+    return _WORDS.get(text.strip().lower(), text.strip())
 
 
 @lru_cache(maxsize=1024)

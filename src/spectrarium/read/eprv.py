@@ -22,7 +22,7 @@ from ..domain.spectrum import (
     Spectrum,
     UncertaintyKind,
 )
-from ..domain.units import parse_unit, spectral_kind
+from ..domain.units import spectral_kind, unit_text
 from .eprv_arrays import (
     data_of,
     fill_extras,
@@ -238,10 +238,9 @@ def _axis(
 def _flux_unit(source: SourceFile, hdu: Hdu, level: int, warnings: list[str]) -> str | None:
     text = known(hdu.header, "BUNIT")
     if text is not None:
-        if re.fullmatch(r"(?i)photo-?electrons?", str(text)):
-            return "electron"
-        if parse_unit(str(text)) is not None:
-            return str(text)
+        unit = unit_text(str(text))
+        if unit is not None:
+            return unit
         warnings.append(f"the flux unit {text!r} is not understood")
     relative = "flat" in str(known(source.fits.primary, "EXTRACT") or "").lower()
     if level == 2 and text is None and not relative:

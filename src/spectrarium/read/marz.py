@@ -13,12 +13,13 @@ from ..domain.axis import LinearWCS, Medium, Scale, SpecSys, SpectralAxis
 from ..domain.errors import DataError
 from ..domain.observation import Observation
 from ..domain.spectrum import Spectrum, UncertaintyKind
+from ..domain.units import unit_text
 from .fits import Hdu, Header
 from .header_values import metadata, mjd_of, provenance, valid_sky
 from .negative_errors import without_negative_errors
 from .registry import CERTAIN, Item, NotASpectrum, Reader
 from .source import SourceFile
-from .spectral_words import flux_unit_text, no_wave_unit, wave_unit_text
+from .spectral_words import no_wave_unit, wave_unit_text
 from .table_rows import frame_said_or_declared, said_or_declared
 
 _FLUX_NAMES = ("INTENSITY", "FLUX")
@@ -78,7 +79,7 @@ def read(source: SourceFile) -> Iterator[Item]:
 
 
 def _flux_unit(source: SourceFile, header: Header) -> str | None:
-    said = flux_unit_text(header.string("BUNIT"))
+    said = unit_text(header.string("BUNIT"))
     return source.options.flux_unit if said is None else said
 
 

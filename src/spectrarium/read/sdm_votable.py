@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..domain.axis import Medium, SpectralAxis
 from ..domain.errors import DataError
 from ..domain.spectrum import FlagScheme, Spectrum, UncertaintyKind
-from ..domain.units import parse_unit
+from ..domain.units import parse_unit, unit_text
 from . import sdm_words as words
 from .header_values import provenance
 from .negative_errors import without_negative_errors
@@ -23,7 +23,6 @@ from .source import SourceFile
 from .spectral_words import (
     SPECTRAL_UCDS,
     calibration_of,
-    flux_unit_text,
     is_ratio,
     medium_in_text,
     medium_of_ucd,
@@ -124,7 +123,7 @@ def _vo_spectrum(
         obs = replace(obs, obs_id=f"{obs.obs_id}/row{row}")
     if obs.s_ra is None:
         notes.append("no coordinates")
-    flux_unit = flux_unit_text(flux.unit or str(said.get("data.fluxaxis.unit") or ""))
+    flux_unit = unit_text(flux.unit or str(said.get("data.fluxaxis.unit") or ""))
     if flux_unit is None and is_ratio(flux.ucd):
         flux_unit = ""
     error, kind = _vo_error(table, roles, cells, flux_unit, notes)
@@ -193,7 +192,7 @@ def _vo_error(
             notes.append("lower and upper errors differ: kept apart, no symmetric error")
     if name is None or cells[name].dtype.kind not in "iuf":
         return None, UncertaintyKind.NONE
-    theirs = parse_unit(flux_unit_text(_field(table, name).unit))
+    theirs = parse_unit(_field(table, name).unit)
     ours = parse_unit(flux_unit)
     if (
         theirs is not None

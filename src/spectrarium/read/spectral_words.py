@@ -7,7 +7,7 @@ import re
 from ..domain.axis import Medium, Scale, SpecSys
 from ..domain.errors import DataError
 from ..domain.spectrum import FluxCalibration
-from ..domain.units import parse_unit, spectral_kind
+from ..domain.units import spectral_kind
 
 _FRAMES = {
     "topocent": SpecSys.TOPOCENT, "topocenter": SpecSys.TOPOCENT, "topocentric": SpecSys.TOPOCENT,
@@ -21,14 +21,6 @@ _FRAMES = {
     "galactoc": SpecSys.GALACTOC, "galactic_center": SpecSys.GALACTOC,
     "source": SpecSys.SOURCE,
 }  # fmt: skip
-_FLUX_WORDS = {
-    "flam": "erg s-1 cm-2 Angstrom-1",
-    "fnu": "erg s-1 cm-2 Hz-1",
-    "photlam": "photon s-1 cm-2 Angstrom-1",
-    "photnu": "photon s-1 cm-2 Hz-1",
-    "counts/s": "ct s-1",
-    "electrons/s": "electron s-1",
-}
 _LOG_UNIT = re.compile(r"(?i)\s*(log10|log|dex|lg|ln)\s*[(\[ ]\s*([^)\]]+?)\s*[)\]]?\s*")
 _SI = re.compile(r"\s*(?:(10)\s*\^?\s*)?([+-]?[\d.]*(?:[eE][+-]?\d+)?)\s+(M?L?\d*T?-?\d?)\s*")
 _SI_UNITS = {"L": "m", "T-1": "Hz", "L-1": "m-1", "ML2T-2": "J"}
@@ -69,16 +61,6 @@ def medium_in_text(text: str) -> Medium:
 def ucd_words(ucd: object) -> list[str]:
     """The words of a UCD1+, lower case, first word first; [] for none."""
     return [w.strip().lower() for w in str(ucd or "").split(";") if w.strip()]
-
-
-def flux_unit_text(text: str | None) -> str | None:
-    """A unit text that `domain.units.parse_unit` reads; None if it says nothing readable."""
-    if text is None or not text.strip():
-        return None
-    word = _FLUX_WORDS.get(text.strip().lower())
-    if word is not None:
-        return word
-    return text.strip() if parse_unit(text) is not None else None
 
 
 def wave_unit_text(text: str | None) -> tuple[str | None, Scale]:

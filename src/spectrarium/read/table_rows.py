@@ -19,13 +19,13 @@ from ..domain.spectrum import (
     Spectrum,
     UncertaintyKind,
 )
-from ..domain.units import parse_unit, spectral_kind
+from ..domain.units import parse_unit, spectral_kind, unit_text
 from .fits import Hdu
 from .header_values import provenance
 from .negative_errors import without_negative_errors
 from .registry import Item
 from .source import ReadOptions, SourceFile
-from .spectral_words import flux_unit_text, no_wave_unit, wave_unit_text
+from .spectral_words import no_wave_unit, wave_unit_text
 from .table_columns import Roles
 
 _MAX_EXTRAS = 24
@@ -171,7 +171,7 @@ def _flux_unit(
     source: SourceFile, hdu: Hdu, roles: Roles, facts: Facts, notes: list[str]
 ) -> str | None:
     text = hdu.unit(roles.flux)
-    unit = flux_unit_text(text)
+    unit = unit_text(text)
     if unit is None and text:
         notes.append(f"the flux unit {text!r} means nothing that is known")
     known = (unit, facts.flux_unit, source.options.flux_unit)
@@ -185,7 +185,7 @@ def _error(
     """The error column, unless its unit says that it is in another scale than the flux."""
     if roles.error is None or cells[roles.error].dtype.kind not in "fiu":
         return None, UncertaintyKind.NONE
-    theirs, ours = parse_unit(flux_unit_text(hdu.unit(roles.error))), parse_unit(flux_unit)
+    theirs, ours = parse_unit(hdu.unit(roles.error)), parse_unit(flux_unit)
     if theirs is not None and ours is not None:
         power = {UncertaintyKind.STD: 1, UncertaintyKind.VAR: 2}.get(roles.error_kind, -2)
         same = theirs.is_equivalent(ours**power)
