@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -171,12 +172,13 @@ def _nested(layout: Layout, spectra: list[Spectrum], kind: Any) -> Any:
 
 
 def _properties(source: ExportSource, rows: NDArray[np.int64], pixels: list[Pixel]) -> str:
+    name = re.sub(r"[^\w.+ -]", "_", source.name)  # a backslash would escape in such a file
     sky = sum(1 / (12 * 4**p.order) for p in pixels)
     default = [n for n in ("obs_id", "obs_collection", "target_name", "target_class", "s_ra",
                            "s_dec", "snr", "redshift", "medium", "specsys", "flux_unit",
                            "uncertainty_kind") if n in source.schema.names]  # fmt: skip
     values = {
-        "obs_collection": source.name, "dataproduct_type": "object", "hats_nrows": len(rows),
+        "obs_collection": name, "dataproduct_type": "object", "hats_nrows": len(rows),
         "hats_col_ra": "s_ra", "hats_col_dec": "s_dec",
         "hats_cols_default": " ".join([*default, "spectrum"]),
         "hats_col_healpix": _INDEX, "hats_col_healpix_order": _ORDER,
