@@ -13,6 +13,7 @@ from typing import Any
 from zlib import error as zlib_error
 
 from ..domain.errors import DataError
+from ..read.pool_npz import is_npz
 from ..read.source import MAX_BYTES, ReadOptions, SourceFile
 from .inputs import InputFile
 
@@ -105,7 +106,7 @@ def _member(
             NotImplementedError, zlib_error) as error:  # fmt: skip
         return _refuse(file, name, f"cannot be unpacked: {error}", "corrupt",
                        "fetch the archive file again")  # fmt: skip
-    if data[:4] == b"PK\x03\x04" and not name.lower().endswith(".npz"):
+    if data[:4] == b"PK\x03\x04" and not is_npz(data):
         return _refuse(file, name, "is an archive inside an archive", "nested_archive",
                        "unpack it once and ingest the result")  # fmt: skip
     try:
