@@ -62,7 +62,8 @@ class Reader:
 
 BUILTIN = (
     "sdss", "lamost", "desi", "apogee", "galah", "eso", "harps", "echelle", "eprv", "gaia",
-    "jwst", "iraf", "sdm", "marz", "spectra1d", "ascii", "snid", "pools",
+    "jwst", "iraf", "sdm", "marz", "spectra1d", "ccf_mask", "eigenspectra", "ascii",
+    "snid", "pools",
 )  # fmt: skip
 
 
