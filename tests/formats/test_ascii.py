@@ -303,6 +303,17 @@ def test_known_things_that_are_no_spectra(content: str, what: str) -> None:
     assert what in item.what
 
 
+def test_columns_listed_below_each_other_and_prose_that_is_no_header() -> None:
+    prose = "# every Flux (per unit wavelength)\n# all the flux was rebinned\n"
+    listing = "# Columns:\n#  Wavelength (nm)\n#  Flux (per nm, arbitrary)\n#  Number of bins\n"
+    numbers = rows(WAVE / 10, FLUX, np.ones_like(FLUX), sep=" ")
+    spectrum = one(prose + listing + numbers)
+    assert spectrum.axis.unit == "nm"
+    assert list(spectrum.extras) == ["Number of bins"]
+    bare = one(prose + numbers, wave_unit="nm")  # the third column has no name then
+    assert list(bare.extras) == ["column3"]
+
+
 def test_coarsely_rounded_wavelengths_are_still_samples() -> None:
     wave = np.round(4000 + 0.15 * np.arange(400), 1)  # steps of 0.1 and 0.2 Å in turn
     assert len(one(rows(wave, np.ones(400), sep=" "), wave_unit="Angstrom")) == 400

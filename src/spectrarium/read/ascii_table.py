@@ -29,6 +29,7 @@ _COMMENT = b"#;!%"
 _KEY = re.compile(r"([A-Za-z][\w .\-/]{0,40}?)\s*[:=]\s*(.*)")
 _NUMBERED = re.compile(r"(?:col(?:umn)?\s*)?(\d{1,2})\s*[:=)]\s*(\S.*)", re.IGNORECASE)
 _BYTES = re.compile(r"\d+\s*-\s*\d+\s+[AFIEL]\d+(?:\.\d+)?\s+(\S+)\s+(\S+)(?:\s.*)?")
+_LIST_HEAD = re.compile(r"columns?( are)?\s*:?", re.IGNORECASE)
 _AUTO_NAME = re.compile(r"(?:col(?:umn)?_?)?\d*|unnamed.*", re.IGNORECASE)
 
 
@@ -181,11 +182,15 @@ def _is_unit_row(cells: Sequence[str]) -> bool:
 
 
 def _names_from_comments(comments: Sequence[str], n: int) -> tuple[list[str], list[str | None]]:
-    """Column names (and units) from a commented header line, a numbered list or a CDS table."""
+    """Column names (and units) from a commented header line, a list of columns or a CDS table."""
     numbered = {int(m[1]): m[2].strip() for c in comments if (m := _NUMBERED.fullmatch(c))}
     if sorted(numbered) == list(range(1, n + 1)):
         names = [numbered[i] for i in range(1, n + 1)]
         if any(meaning(name) for name in names):
+            return names, [None] * n
+    for at, comment in enumerate(comments):
+        names = list(comments[at + 1 : at + 1 + n])
+        if _LIST_HEAD.fullmatch(comment) and len(names) == n and any(map(meaning, names)):
             return names, [None] * n
     described = [m for c in comments if (m := _BYTES.fullmatch(c))]
     if len(described) == n:
@@ -194,7 +199,10 @@ def _names_from_comments(comments: Sequence[str], n: int) -> tuple[list[str], li
         for mark in (",", r"\t", ";", r"\s{2,}", r"\s+"):
             cells = re.split(mark, comment)
             names = [cell.strip() for cell in cells]
-            if len(names) == n and sum(meaning(name) is not None for name in names) >= 1:
+            known = [bool(meaning(name)) for name in names]
+            # words of a sentence are no names because one of them is "flux"
+            enough = sum(known) > 1 or known[0] if mark == r"\s+" else any(known)
+            if len(names) == n and enough and all(x.count("(") == x.count(")") for x in names):
                 return names, [None] * n
     return [""] * n, [None] * n
 
