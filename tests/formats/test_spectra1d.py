@@ -386,6 +386,9 @@ def test_calspec_standards(data_dir: Path) -> None:
         np.testing.assert_array_equal(
             got.mask, (theirs["DATAQUAL"] != 1) | (theirs["STATERROR"] == 0)
         )
+        modelled = theirs["STATERROR"] == 0  # no error because nothing was observed there
+        np.testing.assert_array_equal(modelled, theirs["TOTEXP"] == 0)
+        assert theirs["WAVELENGTH"][modelled].min() > 10_119  # STIS ends, by HISTORY
         assert got.axis.medium is Medium.VACUUM
         assert got.axis.specsys is SpecSys.UNKNOWN
         assert parse_unit(got.flux_unit) == parse_unit("erg s-1 cm-2 Angstrom-1")

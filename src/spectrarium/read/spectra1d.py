@@ -203,7 +203,9 @@ def _reader(layout: Layout, title: str, medium: str, frame: str, uncertainty: st
 
 READERS: tuple[Reader, ...] = (
     _reader(CALSPEC, "CALSPEC spectrophotometric standards", "vacuum", "unknown",
-            "std (STATERROR; 0 where a model extends the data)", "DATAQUAL, 1 = good",
+            "std (STATERROR)",
+            "DATAQUAL, 1 = good; STATERROR 0 = a model's flux where nothing was observed (TOTEXP "
+            "0; named in HISTORY): kept as delivered, masked as no measurement",
             "Bohlin, Gordon & Tremblay 2014, PASP 126, 711; the files' own HISTORY (vacuum)"),
     _reader(PYPEIT, "PypeIt spec1d and coadded 1-D spectra", "vacuum",
             "VEL_TYPE of the table, else unknown", "ivar", "OPT_MASK / mask, 1 = good",

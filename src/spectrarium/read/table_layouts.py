@@ -49,7 +49,8 @@ def _calspec_roles(names: frozenset[str]) -> Roles:
 
 
 def _calspec_facts(hdu: Hdu) -> Facts:
-    notes = ("where STATERROR is 0 (models beyond the observed range) no noise is known",)
+    # no exposure went into these pixels (TOTEXP is 0 there) and HISTORY names the model
+    notes = ("where STATERROR is 0 the flux is a model's beyond the observed range: masked",)
     return Facts("calspec", wave_unit="Angstrom", flux_unit=FLAM, medium=Medium.VACUUM,
                  calibration=FluxCalibration.ABSOLUTE, normalisation=Normalisation.NONE,
                  good_value=1, notes=notes)  # fmt: skip
