@@ -11,7 +11,7 @@ import click
 
 from .. import __version__
 from ..domain.errors import InternalError, SpectrariumError
-from .output import error_console
+from .output import clean, error_console
 
 VERBS = {
     "ingest": "Store files of any format: folders, globs, zips, tars, URLs, lists.",
@@ -103,9 +103,9 @@ def _report(error: SpectrariumError, as_json: bool) -> None:
         return
     place = f"{error.where}: " if error.where else ""
     error_console.print(f"[bold red]error[/] [dim]({error.code})[/]", end=" ")
-    error_console.print(f"{place}{error.what}", markup=False, highlight=False)
+    error_console.print(clean(f"{place}{error.what}"), markup=False, highlight=False)
     if error.remedy:
-        error_console.print(f"  → {error.remedy}", markup=False, highlight=False)
+        error_console.print(f"  → {clean(error.remedy)}", markup=False, highlight=False)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,12 @@ def cell(value: Any, name: str = "") -> str:
         if name.startswith(("t_m", "mjd", "bjd")):
             return f"{value:.4f}"
         return f"{value:.4g}" if abs(value) < 1e5 else f"{value:.6g}"
-    return " ".join(str(value).split())
+    return clean(value)
+
+
+def clean(value: object) -> str:
+    """Text of a file as it may be shown: one line, no terminal control characters."""
+    return "".join(c if c.isprintable() else " " for c in " ".join(str(value).split()))
 
 
 class Bar:
