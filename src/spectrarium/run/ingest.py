@@ -6,27 +6,27 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..domain.progress import Progress, Silent
 from ..domain.spectrum import Spectrum
 from ..read.source import ReadOptions
 from ..store.archive import Archive
-from ..store.codec import encode, hash63
+from ..store.codec import encode
 from ..store.writer import BatchBuilder, Writer, open_writer
-from .inputs import InputFile, chunks, expand
+from .inputs import InputFile, chunks, count, expand
 from .reading import GroupReader, Outcome
-from .workers import Group, Pool
+from .seen import SeenFiles
+from .workers import Pool, Setup
 
 COMMIT_S = 5.0
 """Longest time between commits: what a crash can cost."""
 COMMIT_SPECTRA = 8192
 INLINE_FILES = 64
-"""Fewer files than this are read in this process: starting workers takes longer."""
+INLINE_BYTES = 2**28
+"""Fewer files and bytes than this are read in this process: starting workers takes longer."""
 
 
 @dataclass
@@ -61,10 +61,12 @@ def ingest(
     workers: int | None = None,
     progress: Progress | None = None,
     wait_s: float = 60.0,
+    pool: Pool | None = None,
 ) -> IngestReport:
     """Store everything readable below `paths` (and spectra given as objects).
 
     workers : reading processes; None = one a core, 0 = read in this process
+    pool : reading processes that are there already, to be used instead
     Raises UsageError for paths that name nothing, TransientError when another writer holds the
     archive or the disk is full. Bad files end in the quarantine.
     """
@@ -73,33 +75,64 @@ def ingest(
     given = list(paths)
     spectra = [p for p in given if isinstance(p, Spectrum)]
     names = [p for p in given if not isinstance(p, Spectrum)]
-    files = list(_probe(expand(names)))  # names what does not exist before anything is written
     report = IngestReport()
     began = time.monotonic()
-    with open_writer(root, wait_s) as writer:
-        _store_objects(writer, spectra, report)
-        todo = _not_seen(files, writer.archive, report)
-        progress.start("reading files", len(todo))
-        setup = (writer.root, writer.archive.version, options, reader)
-        outcomes = _outcomes(chunks(todo), setup, _workers(workers, todo), progress)
-        _store_outcomes(writer, outcomes, report, progress)
-        if writer.archive.index.tail_rows > 20_000:
-            writer.build_index()
-        report.version = writer.archive.version
+    expected = count(names)  # names what does not exist before anything is written
+    with _Readers(workers, pool) as readers:
+        if expected >= INLINE_FILES:
+            readers.start()  # they take a second, in which the archive is opened
+        with open_writer(root, wait_s) as writer:
+            _store_objects(writer, spectra, report)
+            progress.start("reading files", expected)
+            todo = _not_seen(expand(names), writer.archive, report, progress)
+            setup = (writer.root, writer.archive.version, options, reader)
+            outcomes = readers.outcomes(todo, setup, progress)
+            _store_outcomes(writer, outcomes, report, progress)
+            if writer.archive.index.tail_rows > 20_000:
+                writer.build_index()
+            report.version = writer.archive.version
     report.seconds = round(time.monotonic() - began, 3)
     return report
 
 
-def _probe(files: Iterator[InputFile]) -> Iterator[InputFile]:
-    yield from files
+class _Readers:
+    """The reading processes, if there is enough for them to do; else this process reads."""
 
+    def __init__(self, workers: int | None, pool: Pool | None) -> None:
+        self._n = (os.cpu_count() or 1) if workers is None else workers
+        self._asked = workers is not None
+        self._pool = pool
+        self._own: Pool | None = None
 
-def _workers(wanted: int | None, todo: list[InputFile]) -> int:
-    if wanted is not None:
-        return wanted
-    if len(todo) < INLINE_FILES and sum(f.size for f in todo) < 2**28:
-        return 0
-    return os.cpu_count() or 1
+    def __enter__(self) -> _Readers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._own is not None:
+            self._own.close()
+
+    def start(self) -> None:
+        """Start the processes, unless they are there or none is wanted."""
+        if self._pool is None and self._n:
+            self._pool = self._own = Pool(self._n)
+
+    def outcomes(
+        self, files: Iterator[InputFile], setup: Setup, progress: Progress
+    ) -> Iterator[Outcome]:
+        """What became of each group of `files`, in order, until cancelled."""
+        first = list(islice(files, INLINE_FILES))
+        groups = takewhile(lambda _: not progress.cancelled(), chunks(chain(first, files)))
+        enough = len(first) >= INLINE_FILES or sum(f.size for f in first) >= INLINE_BYTES
+        if self._asked or enough:
+            self.start()
+        elif self._own is not None:  # nearly all was read before
+            self._pool = None
+        if self._pool is not None:
+            yield from self._pool.run(groups, setup)
+            return
+        here = GroupReader(*setup)
+        for group in groups:
+            yield here.read(group)
 
 
 def _store_objects(writer: Writer, spectra: list[Spectrum], report: IngestReport) -> None:
@@ -113,59 +146,19 @@ def _store_objects(writer: Writer, spectra: list[Spectrum], report: IngestReport
         report.unchanged += unchanged
 
 
-def _not_seen(files: list[InputFile], archive: Archive, report: IngestReport) -> list[InputFile]:
+def _not_seen(
+    files: Iterator[InputFile], archive: Archive, report: IngestReport, progress: Progress
+) -> Iterator[InputFile]:
     """Files that are new, changed since their receipt, or were in quarantine."""
-    known = _Receipts(archive)
-    todo = [f for f in files if not known.same(f)]
-    report.skipped = len(files) - len(todo)
-    return todo
-
-
-class _Receipts:
-    """What was read before: 24 bytes a file, however long its path."""
-
-    def __init__(self, archive: Archive) -> None:
-        table = archive.receipts().select(["path", "size", "mtime_ns", "status", "n_quarantined"])
-        good: dict[str, tuple[int, int, bool]] = {}
-        for record in table.to_pylist():
-            if record["status"] == "bad_item":
-                continue
-            ok = record["n_quarantined"] == 0
-            before = good.get(record["path"])
-            good[record["path"]] = (
-                record["size"], record["mtime_ns"], ok and (before is None or before[2])
-            )  # fmt: skip
-        keys = [(hash63(p.encode()), s, m) for p, (s, m, ok) in good.items() if ok]
-        self._known: NDArray[np.int64] = np.array(sorted(keys), np.int64).reshape(-1, 3)
-
-    def same(self, file: InputFile) -> bool:
-        if file.kind != "file" or not file.mtime_ns:
-            return False
-        key = hash63(file.path.encode())
-        at = int(np.searchsorted(self._known[:, 0], key))
-        return at < len(self._known) and tuple(self._known[at]) == (key, file.size, file.mtime_ns)
-
-
-def _outcomes(
-    groups: Iterator[Group],
-    setup: tuple[Path, int, ReadOptions, str | None],
-    workers: int,
-    progress: Progress,
-) -> Iterator[Outcome]:
-    groups = _until_cancelled(groups, progress)
-    if workers == 0:
-        here = GroupReader(*setup)
-        for group in groups:
-            yield here.read(group)
-    else:
-        yield from Pool(workers, setup).run(groups)
-
-
-def _until_cancelled(groups: Iterator[Group], progress: Progress) -> Iterator[Group]:
-    for group in groups:
+    seen = SeenFiles(archive)
+    for file in files:
         if progress.cancelled():
             return
-        yield group
+        if file in seen:
+            report.skipped += 1
+            progress.advance()
+        else:
+            yield file
 
 
 def _store_outcomes(

@@ -55,6 +55,28 @@ def expand(paths: Iterable[str | os.PathLike[str]]) -> Iterator[InputFile]:
             raise _nothing(text, "there is no such file or folder")
 
 
+def count(paths: Iterable[str | os.PathLike[str]]) -> int:
+    """About how many files `expand` will give (zips and lists count as one).
+
+    Raises UsageError (no_such_path) for a path or pattern that names nothing.
+    """
+    total = 0
+    for given in paths:
+        text = os.fspath(given)
+        if is_url(text) or (os.path.lexists(text) and not os.path.isdir(text)):
+            total += 1
+        elif os.path.isdir(text):
+            total += sum(1 for _ in _names(text))
+        elif glob.has_magic(text):
+            hits = glob.glob(text, recursive=True)
+            if not hits:
+                raise _nothing(text, "the pattern matches no file")
+            total += count(hits)
+        else:
+            raise _nothing(text, "there is no such file or folder")
+    return total
+
+
 def is_url(text: str) -> bool:
     """True for http and https addresses."""
     return text.lower().startswith(("http://", "https://"))
@@ -65,6 +87,11 @@ def _nothing(path: str, what: str) -> UsageError:
 
 
 def _folder(root: str) -> Iterator[InputFile]:
+    for path in _names(root):
+        yield from _file(path, lists=False)
+
+
+def _names(root: str) -> Iterator[str]:
     for folder, subfolders, names in os.walk(root, followlinks=False):
         subfolders[:] = sorted(d for d in subfolders if not d.startswith("."))
         if "manifest.json" in names and "catalogue.lance" in subfolders:
@@ -72,7 +99,7 @@ def _folder(root: str) -> Iterator[InputFile]:
             continue
         for name in sorted(names):
             if not name.startswith("."):
-                yield from _file(os.path.join(folder, name), lists=False)
+                yield os.path.join(folder, name)
 
 
 def _file(path: str, lists: bool) -> Iterator[InputFile]:

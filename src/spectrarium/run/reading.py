@@ -21,6 +21,9 @@ from .sources import sources
 FLUSH_BYTES = 2**26
 """Pixels a worker holds before it writes them out: memory stays flat whatever the file."""
 
+MAX_GRIDS = 10_000
+"""Wavelength grids that a worker remembers to have handed over."""
+
 
 @dataclass
 class Outcome:
@@ -43,6 +46,7 @@ class GroupReader:
         self._index = Archive(root, version).index
         self._options = options
         self._reader = reader_named(reader) if reader else None
+        self._grids: set[int] = set()
 
     def read(self, files: Iterable[InputFile]) -> Outcome:
         """Read and write out everything in `files`; never raises for a bad file."""
@@ -51,8 +55,17 @@ class GroupReader:
             for member, source in sources(file, self._options):
                 out.files += 1
                 self._one(file, member, source, out)
-        out.batches.append(self._builder.build())
+        out.batches.append(self._build())
         return out
+
+    def _build(self) -> Batch:
+        """Write out what has come together, without the grids that were handed over before."""
+        batch = self._builder.build()
+        batch.grids = [grid for grid in batch.grids if grid.grid_id not in self._grids]
+        if len(self._grids) > MAX_GRIDS:
+            self._grids.clear()
+        self._grids.update(grid.grid_id for grid in batch.grids)
+        return batch
 
     def _one(
         self, file: InputFile, member: str | None, source: SourceFile | DataError, out: Outcome
@@ -77,7 +90,7 @@ class GroupReader:
                 if isinstance(item, Spectrum):
                     self._store(item, receipt)
                     if self._builder.nbytes > FLUSH_BYTES:
-                        out.batches.append(self._builder.build())
+                        out.batches.append(self._build())
                 elif isinstance(item, NotASpectrum):
                     receipt.notes.append(item)
                 else:

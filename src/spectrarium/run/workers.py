@@ -6,6 +6,7 @@ caller's script, so `archive.ingest()` works from any script or notebook.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
@@ -24,6 +25,8 @@ from .reading import GroupReader, Outcome, crashed
 
 _LENGTH = struct.Struct("<Q")
 Group = list[InputFile]
+Setup = tuple[Path, int, ReadOptions, str | None]
+"""What a `GroupReader` needs: archive, its version, the user's declarations, reader to force."""
 
 
 def send(stream: IO[bytes], message: Any) -> None:
@@ -47,9 +50,9 @@ def receive(stream: IO[bytes]) -> Any:
 
 
 class Worker:
-    """One reading process."""
+    """One reading process. It imports what it needs while its maker goes on."""
 
-    def __init__(self, setup: tuple[Path, int, ReadOptions, str | None]) -> None:
+    def __init__(self) -> None:
         env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "spectrarium.run.workers"], stdin=subprocess.PIPE,
@@ -58,13 +61,30 @@ class Worker:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._in, self._out = self._process.stdin, self._process.stdout
-        send(self._in, setup)
+        self._started = False
+        self._setup: Setup | None = None
 
-    def read(self, group: Group, timeout_s: float) -> Outcome:
+    def wait(self) -> None:
+        """Until it has started. Raises InternalError if it cannot: no file is to blame."""
+        if not self._started:
+            try:
+                receive(self._out)
+            except EOFError as error:
+                raise InternalError(
+                    "a reading process did not start", code="no_worker",
+                    remedy="its message is above; --workers 0 reads without such processes",
+                ) from error  # fmt: skip
+            self._started = True
+
+    def read(self, group: Group, setup: Setup, timeout_s: float) -> Outcome:
         """The outcome of a group. Raises EOFError if the process dies or hangs over it."""
         watchdog = threading.Timer(timeout_s, self._process.kill)
         watchdog.start()
         try:
+            self.wait()
+            if setup is not self._setup:
+                send(self._in, setup)
+                self._setup = setup
             send(self._in, group)
             answer = receive(self._out)
         except BrokenPipeError as error:
@@ -75,11 +95,14 @@ class Worker:
             raise answer
         return answer  # type: ignore[no-any-return]
 
-    def close(self) -> None:
+    def close(self, timeout_s: float = 2.0) -> None:
         """End the process."""
-        self._in.close()
+        if not self._started:
+            self._process.kill()  # nothing was asked of it yet
+        with contextlib.suppress(BrokenPipeError):
+            self._in.close()
         try:
-            self._process.wait(timeout=2)
+            self._process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -87,30 +110,46 @@ class Worker:
 
 
 class Pool:
-    """Reads groups in `n` processes; outcomes come in the order of the groups."""
+    """`n` reading processes, started at once; they outlive a `run`, so that the next is quick."""
 
-    def __init__(
-        self, n: int, setup: tuple[Path, int, ReadOptions, str | None], timeout_s: float = 300.0
-    ) -> None:
-        self._n = n
-        self._setup = setup
+    def __init__(self, n: int, timeout_s: float = 300.0) -> None:
+        self._workers: list[Worker | None] = [Worker() for _ in range(n)]
         self._timeout_s = timeout_s
-        self._stop = threading.Event()
 
-    def run(self, groups: Iterable[Group]) -> Iterator[Outcome]:
-        """Outcomes in order; at most 2 n groups are under way, so memory stays flat."""
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def wait(self) -> None:
+        """Until every process has started."""
+        for worker in self._workers:
+            if worker is not None:
+                worker.wait()
+
+    def close(self) -> None:
+        """End the processes."""
+        for worker in self._workers:
+            if worker is not None:
+                worker.close()
+        self._workers = [None] * len(self._workers)
+
+    def run(self, groups: Iterable[Group], setup: Setup) -> Iterator[Outcome]:
+        """Outcomes in the order of the groups; at most 2 n are under way: memory stays flat."""
         tasks: queue.Queue[tuple[int, Group] | None] = queue.Queue()
         done: queue.Queue[tuple[int, Outcome | BaseException]] = queue.Queue()
+        stop = threading.Event()
         threads = [
-            threading.Thread(target=self._serve, args=(tasks, done), daemon=True)
-            for _ in range(self._n)
+            threading.Thread(target=self._serve, args=(i, setup, tasks, done, stop), daemon=True)
+            for i in range(len(self._workers))
         ]
         for thread in threads:
             thread.start()
         try:
             yield from self._ordered(iter(groups), tasks, done)
         finally:
-            self._stop.set()
+            stop.set()
             for _ in threads:
                 tasks.put(None)
             for thread in threads:
@@ -123,7 +162,7 @@ class Pool:
         waiting: dict[int, Outcome] = {}
         more = True
         while more or received < sent:
-            while more and sent - received < 2 * self._n:
+            while more and sent - received < 2 * len(self._workers):
                 group = next(groups, None)
                 if group is None:
                     more = False
@@ -140,55 +179,66 @@ class Pool:
             yield waiting.pop(received)
             received += 1
 
-    def _serve(self, tasks: queue.Queue[Any], done: queue.Queue[Any]) -> None:
-        worker: Worker | None = None
-        while (task := tasks.get()) is not None and not self._stop.is_set():
+    def _serve(
+        self, me: int, setup: Setup, tasks: queue.Queue[Any], done: queue.Queue[Any],
+        stop: threading.Event,
+    ) -> None:  # fmt: skip
+        while (task := tasks.get()) is not None and not stop.is_set():
             number, group = task
+            answer: Outcome | BaseException
             try:
-                worker = worker or Worker(self._setup)
-                answer: Outcome | BaseException
                 try:
-                    answer = worker.read(group, self._timeout_s)
+                    answer = self._worker(me).read(group, setup, self._timeout_s)
                 except EOFError:
-                    worker.close()
-                    worker = None
-                    answer = self._one_by_one(group)
+                    self._replace(me)
+                    answer = self._one_by_one(me, group, setup)
             except BaseException as error:  # noqa: BLE001  handed to the driver, which raises it
                 answer = error
             done.put((number, answer))
+
+    def _worker(self, me: int) -> Worker:
+        worker = self._workers[me]
+        if worker is None:
+            worker = self._workers[me] = Worker()
+        return worker
+
+    def _replace(self, me: int) -> None:
+        worker, self._workers[me] = self._workers[me], None
         if worker is not None:
             worker.close()
 
-    def _one_by_one(self, group: Group) -> Outcome:
-        """Read a group again, each file in its own process until the culprit is found."""
+    def _one_by_one(self, me: int, group: Group, setup: Setup) -> Outcome:
+        """Read a group again file by file; whichever ends its process is the culprit."""
         total = Outcome()
-        worker: Worker | None = None
         for file in group:
-            worker = worker or Worker(self._setup)
             try:
-                one = worker.read([file], self._timeout_s)
+                one = self._worker(me).read([file], setup, self._timeout_s)
             except EOFError:
-                worker.close()
-                worker = None
+                self._replace(me)
                 one = crashed(file, "reading it ended or hung the reading process")
             total.batches += one.batches
             for name in ("files", "stored", "unchanged", "quarantined", "not_spectra"):
                 setattr(total, name, getattr(total, name) + getattr(one, name))
-        if worker is not None:
-            worker.close()
         return total
 
 
 def serve(stdin: IO[bytes], stdout: IO[bytes]) -> None:
-    """The worker's side: set up once, then answer groups until the pipe closes."""
-    reader = GroupReader(*receive(stdin))
+    """The worker's side: say hello, then answer groups until the pipe closes."""
+    reader: GroupReader | None = None
+    setup: Setup | None = None
+    send(stdout, None)
     while True:
         try:
-            group = receive(stdin)
+            message = receive(stdin)
         except EOFError:
             return
         try:
-            answer: Any = reader.read(group)
+            if isinstance(message, tuple):
+                setup, reader = message, None
+                continue
+            assert setup is not None
+            reader = reader or GroupReader(*setup)
+            answer: Any = reader.read(message)
         except SpectrariumError as error:
             answer = error
         except Exception as error:  # noqa: BLE001  process boundary: reported to the driver

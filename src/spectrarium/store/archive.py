@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -19,7 +18,6 @@ from ..domain.spectrum import Spectrum
 from . import index as index_file
 from .codec import hash63, id_hash
 from .datasets import Dataset
-from .filters import parse_filter
 from .manifest import Manifest, load
 from .pixels import PARTS, Pixels
 from .schema import BY_NAME, CATALOGUE
@@ -304,6 +302,11 @@ class Archive:
 
     def _matching(self, where: str) -> NDArray[np.bool_]:
         """(catalogue rows,) True where the condition holds; null counts as false."""
+        # imported when first needed: an eighth of a second that reading processes can spare
+        import duckdb
+
+        from .filters import parse_filter
+
         known = self.columns()
         condition = parse_filter(where, known)
         n = self.catalogue_rows
@@ -363,6 +366,8 @@ class Archive:
         table = self.dataset("receipts").table()
         if not table.num_rows:
             return table
+        import duckdb
+
         with duckdb.connect(config={"enable_external_access": False}) as db:
             db.register("r", table)
             return db.sql(
