@@ -42,7 +42,7 @@ bench: setup
 
 # Needs uv. No index address is recorded.
 lock:
-	uv pip compile pyproject.toml --group dev --all-extras --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --group dev --extra specutils --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/dev.lock
 
 clean:

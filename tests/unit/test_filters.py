@@ -24,7 +24,8 @@ def rows(text):
     with duckdb.connect() as db:
         db.register("obs", TABLE)
         found = db.sql(
-            f"SELECT i FROM (SELECT row_number() OVER () - 1 AS i, * FROM obs) WHERE {condition.sql}",
+            "SELECT i FROM (SELECT row_number() OVER () - 1 AS i, * FROM obs) "
+            f"WHERE {condition.sql}",
             params=values,
         )
         return [r[0] for r in found.fetchall()]
@@ -66,7 +67,8 @@ def test_allowed(text, expected):
     "snr > $1", "snr > ?", "target_name = \"HD 1\"", "obs.snr > 1", "pg_sleep(10) = 1",
     "snr > 1 OFFSET 1", "x -> x = 1", "[1,2] = [1,2]", "{'a': 1} = {'a': 1}", "snr > 1 /* x",
     "target_name = 'unclosed", "*", "COLUMNS(*) > 1", "snr > 1 QUALIFY snr > 2",
-    "a" * (MAX_LENGTH + 1), "(" * 500 + "snr > 1" + ")" * 500, "lambda x : x", "snr > 1 WINDOW w AS ()",
+    "a" * (MAX_LENGTH + 1), "(" * 500 + "snr > 1" + ")" * 500, "lambda x : x",
+    "snr > 1 WINDOW w AS ()",
     "current_setting('home_directory') = 'x'", "snr > 1 FOR UPDATE", "snr SIMILAR TO 'x'",
 ])  # fmt: skip
 def test_refused(text):

@@ -116,7 +116,10 @@ def test_same_spectrum_twice_is_one_and_a_change_is_a_version(tmp_path):
     assert now.catalogue([now.resolve("t-1")], ["obs_version"]).column(0)[0].as_py() == 2
     assert same(before.read("t-1"), make(1)), "an open reader keeps its version"
     assert same(Archive(root, before.version).read("t-1"), make(1)), "as of a past version"
-    assert add_spectra(root, [make(1)]) == 0, "content already known is no new version"
+    elsewhere = make(1).replace(provenance=Provenance(path="/copy.fits", reader="test", hdu=1))
+    assert add_spectra(root, [elsewhere]) == 0, "a copy with known content is no new version"
+    assert add_spectra(root, [make(1)]) == 1, "the file was changed back: its content counts"
+    assert same(Archive(root).read("t-1"), make(1))
 
 
 def test_same_id_in_two_collections_is_two_and_must_be_named(tmp_path):
@@ -212,15 +215,19 @@ def test_cone_agrees_with_brute_force_everywhere(tmp_path):
             obs_collection="SKY", obs_id=str(i), s_ra=float(rng.uniform(0, 360)),
             s_dec=float(np.degrees(np.arcsin(rng.uniform(-1, 1))))))
         for i in range(800)
-    ] + [make(9999, n=12).replace(observation=Observation(obs_collection="SKY", obs_id="none"))]  # fmt: skip
+    ]  # fmt: skip
+    nowhere = Observation(obs_collection="SKY", obs_id="none")
+    spectra.append(make(9999, n=12).replace(observation=nowhere))
     add_spectra(tmp_path / "a", spectra)
     archive = Archive(tmp_path / "a")
     from astropy import units as u
     from astropy.coordinates import SkyCoord
 
     has = [s for s in spectra if s.observation.s_ra is not None]
-    sky = SkyCoord([s.observation.s_ra for s in has], [s.observation.s_dec for s in has], unit="deg")
-    for ra, dec, radius in [(0, 0, 5), (359.99, 1, 20), (12, 89.9, 10), (200, -90, 3), (5, 5, 180)]:
+    places = [(s.observation.s_ra, s.observation.s_dec) for s in has]
+    sky = SkyCoord(places, unit="deg")
+    cones = [(0, 0, 5), (359.99, 1, 20), (12, 89.9, 10), (200, -90, 3), (5, 5, 180)]
+    for ra, dec, radius in cones:
         near = sky.separation(SkyCoord(ra, dec, unit="deg")) <= radius * u.deg
         want = {has[i].observation.obs_id for i in np.flatnonzero(near)}
         rows, _ = archive.cone(ra, dec, radius)

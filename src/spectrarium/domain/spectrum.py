@@ -61,8 +61,8 @@ class FlagScheme:
     def mask(self, flags: NDArray[Any]) -> NDArray[np.bool_]:
         """True where a bad bit is set."""
         if self.bad is None or flags.dtype == np.bool_:
-            return flags != 0
-        return (flags & flags.dtype.type(self.bad & np.iinfo(flags.dtype).max)) != 0
+            return np.asarray(flags != 0)
+        return np.asarray((flags & flags.dtype.type(self.bad & np.iinfo(flags.dtype).max)) != 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -142,7 +142,7 @@ class Spectrum:
         if self.flags is not None:
             scheme = self.flag_scheme or FlagScheme("unknown")
             bad |= scheme.mask(self.flags)
-        return bad
+        return np.asarray(bad)
 
     def to_specutils(self) -> Any:
         """A `specutils.Spectrum` in Å; a `specutils.SpectrumList`, order by order, for échelle.
