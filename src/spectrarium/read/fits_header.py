@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -33,7 +33,7 @@ class Header:
     def __init__(self, cards: str | bytes) -> None:
         self.raw = cards.encode("latin-1", "replace") if isinstance(cards, str) else cards
         self._cache: dict[str, Value] = {}
-        self._index: dict[bytes, int] | None = None
+        self._index: Mapping[bytes, int] | None = None
         self._hierarch: dict[str, int] | None = None
         self._long: tuple[_Array, _Array | None] | None = None
         self._lookups = 0
@@ -142,7 +142,7 @@ class Header:
                 return self._scan(key)  # indexing a long header for a few keys costs more
             self._build_index()
             assert self._index is not None
-        at = self._index.get(key.ljust(8).encode("latin-1", "replace"), -1)
+        at = self._index.get(_padded(key), -1)
         if at >= 0 and self.raw[at + 8 : at + 9] != b"=":
             return self._scan(key)  # a commentary card of that name came first
         return at if at >= 0 else self._find_hierarch(key)
@@ -160,11 +160,14 @@ class Header:
         return self._find_hierarch(key)
 
     def _build_index(self) -> None:
-        names, plain = self._cards("S8"), self._cards("<u8") != _HIERARCH
-        offsets: Sequence[int] = range(0, len(names) * CARD, CARD)
-        if not plain.all():  # ESO's headers have thousands of the others
-            names, offsets = names[plain], (plain.nonzero()[0] * CARD).tolist()
-        self._index = dict(zip(names[::-1].tolist(), reversed(offsets), strict=True))  # first wins
+        names = self._cards("S8").tobytes() if self.raw else b""
+        if b"HIERARCH" not in names:
+            self._index, self._hierarch = _offsets(names), {}
+            return
+        plain = self._cards("<u8") != _HIERARCH  # ESO's headers have thousands of the others
+        found = self._cards("S8")[plain][::-1].tolist()
+        offsets = (plain.nonzero()[0] * CARD).tolist()
+        self._index = dict(zip(found, reversed(offsets), strict=True))  # the first one wins
 
     def _find_hierarch(self, key: str) -> int:
         """Byte offset of the first ``HIERARCH key = …`` card, or -1."""
@@ -222,6 +225,18 @@ class Header:
             value = value[:-1] + more
             at += CARD
         return value.rstrip()
+
+
+@lru_cache(maxsize=4096)
+def _padded(key: str) -> bytes:
+    return key.ljust(8).encode("latin-1", "replace")
+
+
+@lru_cache(maxsize=512)
+def _offsets(names: bytes) -> Mapping[bytes, int]:
+    """Byte offset of the first card of each keyword: most files of a survey share the order."""
+    starts = range(len(names) - 8, -1, -8)
+    return {names[at : at + 8]: at // 8 * CARD for at in starts}
 
 
 def _quoted(text: str) -> tuple[str, bool]:
