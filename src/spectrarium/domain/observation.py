@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 Scalar = float | int | str | bool
+_NOT_TEXT = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,16 @@ class Observation:
     obs_creator_did: str | None = None
     bib_reference: str | None = None
     metadata: Mapping[str, Scalar] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def printable(text: str) -> str:
+    """A path or text in which bytes that are no UTF-8 are spelt out, like ``\\xff``."""
+    return _NOT_TEXT.sub(_spelt, text)
+
+
+def _spelt(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import lance
 import pyarrow as pa
 from lance.fragment import write_fragments
 
-from ..domain.errors import DataError, SpectrariumError, TransientError
+from ..domain.errors import DataError, InternalError, SpectrariumError, TransientError
 from .manifest import disk_error, fsync
 from .schema import (
     CATALOGUE_SCHEMA,
@@ -110,12 +110,7 @@ class Dataset:
                     "the archive is gone: it was moved or deleted while it was being read",
                     code="archive_gone", where=str(self.root), remedy="open it again",
                 ) from error  # fmt: skip
-            raise DataError(
-                f"dataset {self.name!r} version {self.version} cannot be read: "
-                f"{str(error).splitlines()[0] if str(error) else error!r}",
-                code="bad_archive", where=str(self.root),
-                remedy="open an older version with --as-of, or restore the archive from a copy",
-            ) from error  # fmt: skip
+            raise _unreadable(error, self.root, self.name, self.version) from error
 
 
 def create(root: Path, name: str, schema: pa.Schema) -> int:
@@ -131,6 +126,35 @@ def create(root: Path, name: str, schema: pa.Schema) -> int:
     except OSError as error:
         raise disk_error(error, root) from error
     return int(made.version)
+
+
+def replace_table(root: Path, name: str, table: pa.Table) -> int:
+    """Write a derived table as a new version of its dataset; returns the version."""
+    path = dataset_path(root, name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = lance.write_dataset(table, str(path),
+                                   mode="overwrite" if path.exists() else "create")  # fmt: skip
+        sync_tree(path)
+    except OSError as error:
+        if "LanceError(Schema)" in str(error):  # not the disk's fault: trying again is no use
+            raise InternalError(f"{name!r} cannot be stored: {_first_line(error)}",
+                                code="bad_table") from error  # fmt: skip
+        raise disk_error(error, root) from error
+    return int(made.version)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error)
+    return text.splitlines()[0] if text else repr(error)
+
+
+def _unreadable(error: BaseException, root: Path, name: str, version: int) -> SpectrariumError:
+    return DataError(
+        f"dataset {name!r} version {version} cannot be read: {_first_line(error)}",
+        code="bad_archive", where=str(root),
+        remedy="open an older version with --as-of, or restore the archive from a copy",
+    )  # fmt: skip
 
 
 def write_pixels(root: Path, name: str, table: pa.Table) -> list[dict[str, Any]]:
@@ -196,6 +220,8 @@ def take_back_orphans(root: Path, name: str, version: int) -> int:
         return int(lance.dataset(str(path)).version)
     except OSError as error:
         raise disk_error(error, root) from error
+    except (ValueError, RuntimeError) as error:  # gone or damaged
+        raise _unreadable(error, root, name, version) from error
 
 
 def delete_orphan_files(root: Path, name: str, versions: Sequence[int]) -> int:

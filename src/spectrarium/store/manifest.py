@@ -70,6 +70,8 @@ def load(root: Path, version: int | None = None) -> Manifest:
     if not isinstance(raw, dict) or not isinstance(raw.get("format"), int):
         raise DataError("the manifest is damaged: no format number", code="bad_manifest",
                         where=str(path))  # fmt: skip
+    if version is not None and _uncommitted(root, version):
+        raise _missing(root, version)
     if raw["format"] > FORMAT:
         raise UsageError(
             f"this archive has format {raw['format']}, this Spectrarium reads up to {FORMAT}",
@@ -77,6 +79,14 @@ def load(root: Path, version: int | None = None) -> Manifest:
         )  # fmt: skip
     known = {name: raw[name] for name in Manifest.__slots__ if name in raw}
     return Manifest(**known)
+
+
+def _uncommitted(root: Path, version: int) -> bool:
+    """True for the copy that a writer made just before it died without committing."""
+    try:
+        return int(json.loads((root / NAME).read_text())["version"]) < version
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # a damaged manifest.json must not keep past versions from being read
 
 
 def _missing(root: Path, version: int | None) -> UsageError:
@@ -102,6 +112,11 @@ def commit(root: Path, manifest: Manifest) -> None:
         _write_durably(root / NAME, text)
     except OSError as error:
         raise disk_error(error, root) from error
+
+
+def is_leftover(path: Path) -> bool:
+    """True for the half-written copy of a manifest that a dead writer left."""
+    return path.name.startswith(".") and ".json." in path.name
 
 
 def _write_durably(path: Path, data: bytes) -> None:

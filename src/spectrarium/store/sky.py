@@ -24,9 +24,9 @@ def _tools() -> tuple[Any, Any, Any, Any]:
 
 
 def healpix29(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]) -> NDArray[np.int64]:
-    """(n,) nested HEALPix of order 29 (0.4 mas); −1 where a coordinate is NaN."""
+    """(n,) nested HEALPix of order 29 (0.4 mas); −1 where there is no position."""
     out = np.full(ra_deg.shape, NO_POSITION, dtype=np.int64)
-    ok = np.isfinite(ra_deg) & np.isfinite(dec_deg)
+    ok = np.isfinite(ra_deg) & np.isfinite(dec_deg) & (np.abs(dec_deg) <= 90.0)
     if ok.any():
         cdshealpix, u, Longitude, Latitude = _tools()
         cells = cdshealpix.lonlat_to_healpix(

@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..domain.errors import InternalError, UsageError
+from ..domain.observation import printable
 from ..domain.spectrum import Spectrum
 from . import index as index_file
 from .archive import Archive
@@ -29,11 +30,12 @@ from .datasets import (
     create,
     dataset_path,
     delete_orphan_files,
+    replace_table,
     sync_tree,
     take_back_orphans,
     write_pixels,
 )
-from .manifest import FORMAT, NAME, Manifest, commit, disk_error, load, writer_lock
+from .manifest import FORMAT, NAME, Manifest, commit, disk_error, is_leftover, load, writer_lock
 from .schema import CATALOGUE_SCHEMA, GRID_SCHEMA, PIXEL_SCHEMA, RECEIPT_SCHEMA
 from .sky import healpix29
 from .summary import summarise
@@ -43,6 +45,20 @@ AUTHORITY = "spectrarium.local"
 INDEX_TAIL = 200_000
 """Rows since the last index file that make a commit write a new one."""
 _UNIX_MJD = 40587.0
+
+
+_IDENTITY = ("obs_collection", "obs_id", "access_path", "access_member")
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    """The present content of an observation; `known`: contents it had within this commit."""
+
+    row: int
+    number: int
+    fingerprint: int
+    names: tuple[Any, ...]
+    known: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -76,10 +92,11 @@ class BatchBuilder:
 
     def add(self, encoded: Encoded, spectrum: Spectrum) -> None:
         """Stage one spectrum (already encoded)."""
+        record = _checked(_record(encoded, spectrum))  # may fail: before anything is staged
         self._encoded.append(encoded)
         if encoded.grid is not None:
             self._grids.setdefault(encoded.grid.grid_id, encoded.grid)
-        self._records.append(_record(encoded, spectrum))
+        self._records.append(record)
         self.nbytes += encoded.nbytes
 
     def build(self) -> Batch:
@@ -126,12 +143,15 @@ def _record(encoded: Encoded, s: Spectrum) -> dict[str, Any]:
     """One catalogue row (without position and pixel row, which come in bulk)."""
     o, p = s.observation, s.provenance
     facts = summarise(s, encoded.grid.grid_id if encoded.grid else None)
+    warnings, s_ra, s_dec = p.warnings, o.s_ra, o.s_dec
+    if not _on_sky(s_ra, s_dec):
+        warnings, s_ra, s_dec = (*warnings, f"impossible position {s_ra}, {s_dec}"), None, None
     did = f"ivo://{AUTHORITY}/{quote(o.obs_collection)}?{quote(encoded.obs_id)}"
     return {
         "obs_id": encoded.obs_id, "obs_collection": o.obs_collection, "obs_publisher_did": did,
         "obs_creator_did": o.obs_creator_did, "dataproduct_type": "spectrum",
         "calib_level": o.calib_level, "target_name": o.target_name,
-        "target_class": o.target_class, "s_ra": o.s_ra, "s_dec": o.s_dec, "t_min": o.t_min,
+        "target_class": o.target_class, "s_ra": s_ra, "s_dec": s_dec, "t_min": o.t_min,
         "t_max": o.t_max, "t_exptime": o.t_exptime, "em_res_power": o.em_res_power,
         "em_min": facts.em_min_m, "em_max": facts.em_max_m, "em_xel": s.flux.size,
         "em_pixel_kms": facts.pixel_kms,
@@ -146,16 +166,52 @@ def _record(encoded: Encoded, s: Spectrum) -> dict[str, Any]:
         "metadata": encoded.metadata,
         "access_path": p.path, "access_member": p.member, "access_hdu": p.hdu,
         "access_row": p.row, "file_hash": p.file_hash, "reader": p.reader,
-        "pipeline": p.pipeline, "warnings": "; ".join(p.warnings) or None, "obs_version": 1,
+        "pipeline": p.pipeline, "warnings": "; ".join(warnings) or None, "obs_version": 1,
         "ingest_mjd": time.time() / 86400.0 + _UNIX_MJD, "uid": encoded.uid,
         "fingerprint": encoded.fingerprint, "healpix29": -1, "pixel_row": 0,
         "n_tiles": len(encoded.tiles), "grid_id": encoded.grid.grid_id if encoded.grid else -1,
     }  # fmt: skip
 
 
+def _on_sky(ra_deg: float | None, dec_deg: float | None) -> bool:
+    """False for a position that is none: sentinels such as −999."""
+    return (dec_deg is None or not abs(dec_deg) > 90.0) and (
+        ra_deg is None or not abs(ra_deg) > 360.0
+    )
+
+
+_KINDS: tuple[tuple[str, Any], ...] = tuple(
+    (f.name, str if pa.types.is_string(f.type) else bool if pa.types.is_boolean(f.type)
+     else float if pa.types.is_floating(f.type) else int) for f in CATALOGUE_SCHEMA
+)  # fmt: skip
+
+
+def _checked(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with plain values of its columns' types: one wrong value must not sink a batch.
+
+    Raises TypeError for a value of another kind, a defect of the reader.
+    """
+    for name, kind in _KINDS:
+        value = record[name]
+        if value is None or type(value) is kind:
+            continue
+        if kind in (int, float) and isinstance(value, (str, bytes, bool, np.bool_)):
+            raise TypeError(f"{name} is {value!r}, not a number")
+        record[name] = kind(value)
+    return record
+
+
 def _catalogue_table(records: list[dict[str, Any]]) -> pa.Table:
-    columns = {f.name: pa.array([r[f.name] for r in records], f.type) for f in CATALOGUE_SCHEMA}
+    columns = {f.name: _array([r[f.name] for r in records], f.type) for f in CATALOGUE_SCHEMA}
     return pa.table(columns, schema=CATALOGUE_SCHEMA)
+
+
+def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
+    """A column; NaN says nothing, so it becomes null."""
+    try:
+        return pa.array(values, kind, from_pandas=True)
+    except UnicodeEncodeError:  # a file name that is no UTF-8
+        return pa.array([None if v is None else printable(v) for v in values], kind)
 
 
 @contextmanager
@@ -174,7 +230,7 @@ def open_writer(root: Path, timeout_s: float = 60.0) -> Iterator[Writer]:
         raise disk_error(error, root) from error
     if not (root / NAME).exists() and any(
         p.name != "writer.lock" and not p.name.endswith(".lance") and p.name != "manifests"
-        and p.name != "index" for p in root.iterdir()
+        and p.name != "index" and not is_leftover(p) for p in root.iterdir()
     ):  # fmt: skip
         raise UsageError(
             "the folder is not empty and holds no archive", code="not_an_archive",
@@ -184,8 +240,10 @@ def open_writer(root: Path, timeout_s: float = 60.0) -> Iterator[Writer]:
         writer = Writer(root)
         try:
             yield writer
-        finally:
-            writer.close()
+        except BaseException:
+            writer.close(clean=False)
+            raise
+        writer.close()
 
 
 class Writer:
@@ -195,6 +253,7 @@ class Writer:
         self.root = root
         self._dirty = root / "writer.dirty"
         self._spent = False
+        self.has_orphans = False
         if not (root / NAME).exists():
             versions = {name: create(root, name, schema) for name, schema in CORE.items()}
             commit(root, Manifest(version=0, format=FORMAT, created=time.time(),
@@ -222,6 +281,9 @@ class Writer:
             for name in CORE:
                 delete_orphan_files(self.root, name, keep[name])
             index_file.delete_unused(self.root, self._index_files())
+            for path in (*self.root.iterdir(), *(self.root / "manifests").iterdir()):
+                if is_leftover(path):
+                    path.unlink(missing_ok=True)
             for spool in self.root.glob("spool-*"):  # training data of a run that was killed
                 shutil.rmtree(spool, ignore_errors=True)
 
@@ -234,9 +296,9 @@ class Writer:
                     out.add(entry["file"])
         return out
 
-    def close(self) -> None:
-        """Leave the archive clean."""
-        if not self._spent:
+    def close(self, clean: bool = True) -> None:
+        """Leave the archive; not `clean` = with files that the next writer has to take back."""
+        if clean and not (self._spent or self._staged or self.has_orphans):
             self._dirty.unlink(missing_ok=True)
 
     # spectra ----------------------------------------------------------------------------------
@@ -267,7 +329,7 @@ class Writer:
         versions, rows = dict(manifest.datasets), dict(manifest.rows)
         tables: list[pa.Table] = []
         superseded: list[int] = []
-        seen: dict[int, tuple[int, int, int]] = {}
+        seen: dict[int, _Current] = {}
         base, unchanged = rows["pixels"], 0
         for batch in batches:
             if batch.catalogue is not None:
@@ -300,37 +362,44 @@ class Writer:
             rows[name] = rows.get(name, 0) + table.num_rows
 
     def _admit(
-        self, table: pa.Table, base: int, start: int, seen: dict[int, tuple[int, int, int]]
+        self, table: pa.Table, base: int, start: int, seen: dict[int, _Current]
     ) -> tuple[pa.Table, list[int], int]:
         """Drop what is already there, number new versions; (table, superseded rows, dropped).
 
-        seen : uid → (fingerprint, catalogue row, obs_version) of earlier rows of this commit
+        seen : uid → what earlier rows of this commit made of it
         """
         uids, prints = table.column("uid").to_pylist(), table.column("fingerprint").to_pylist()
         index = self.archive.index
         stored = index.has("uid", table.column("uid").to_numpy()).tolist()
+        before = self._current_of([uid for uid, there in zip(uids, stored, strict=True) if there])
+        identity = [table.column(name).to_pylist() for name in _IDENTITY]
         keep: list[int] = []
         version: list[int] = []
         old: list[int] = []
         dropped = 0
         for i, (uid, fingerprint) in enumerate(zip(uids, prints, strict=True)):
             number = 1
+            names = tuple(column[i] for column in identity)
             if stored[i] or uid in seen:
-                known = index.equal("uid", uid)
-                if uid in seen and seen[uid][0] == fingerprint:
+                now = seen.get(uid) or before[uid]
+                if now.names[:2] != names[:2]:
+                    raise InternalError(
+                        f"{names[:2]} and {now.names[:2]} have the same key", code="uid_collision",
+                        remedy="give one of them another --collection",
+                    )  # fmt: skip
+                known = fingerprint in now.known or fingerprint in index.value(
+                    "fingerprint", index.equal("uid", uid)
+                )
+                # an earlier content is news only from the file that the present one came from:
+                # of two files with one identifier, neither may replace the other time and again
+                if fingerprint == now.fingerprint or (known and names[2:] != now.names[2:]):
                     dropped += 1
                     continue
-                if fingerprint in index.value("fingerprint", known):
-                    dropped += 1
-                    continue
-                if uid in seen:
-                    _, last, number = seen[uid]
-                else:
-                    last = int(self.archive.current(known)[-1])
-                    number = self.archive.catalogue([last], ["obs_version"]).column(0)[0].as_py()
-                old.append(last)
-                number += 1
-            seen[uid] = (fingerprint, start + len(keep), number)
+                old.append(now.row)
+                number = now.number + 1
+            already = seen[uid].known if uid in seen else frozenset()
+            seen[uid] = _Current(start + len(keep), number, fingerprint, names,
+                                 already | {fingerprint})  # fmt: skip
             keep.append(i)
             version.append(number)
         out = table if len(keep) == table.num_rows else table.take(pa.array(keep, pa.int64()))
@@ -339,6 +408,18 @@ class Writer:
         cells = healpix29(_float(out, "s_ra"), _float(out, "s_dec"))
         out = _with(out, "healpix29", pa.array(cells))
         return _with(out, "obs_version", pa.array(version, pa.int32())), old, dropped
+
+    def _current_of(self, uids: list[int]) -> dict[int, _Current]:
+        """The present row of each of `uids`, all of which are stored."""
+        if not uids:
+            return {}
+        archive = self.archive
+        rows = archive.rows_of(uids)
+        prints = archive.index.value("fingerprint", rows).tolist()
+        table = archive.catalogue(rows, ["obs_version", *_IDENTITY])
+        numbers, *names = (table.column(n).to_pylist() for n in table.column_names)
+        each = zip(uids, rows.tolist(), numbers, prints, zip(*names, strict=True), strict=True)
+        return {uid: _Current(row, n, mark, key) for uid, row, n, mark, key in each}
 
     def _grid_table(self, batches: Iterable[Batch]) -> pa.Table:
         records = []
@@ -381,20 +462,11 @@ class Writer:
 
         Past versions of the archive keep what they had.
         """
-        import lance
-
-        path = dataset_path(self.root, name)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            made = lance.write_dataset(table, str(path), mode="overwrite" if path.exists()
-                                       else "create")  # fmt: skip
-            sync_tree(path)
-        except OSError as error:
-            raise disk_error(error, self.root) from error
+        version = replace_table(self.root, name, table)
         manifest = self.archive.manifest
         self._finish(
             manifest.next(
-                datasets={**manifest.datasets, name: int(made.version)},
+                datasets={**manifest.datasets, name: version},
                 rows={**manifest.rows, name: table.num_rows}, note=f"wrote {name}",
             ),
             None,
