@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .domain.axis import Medium, SpecSys
+from .domain.errors import UsageError
 from .domain.progress import Progress
 from .domain.spectrum import Spectrum
 from .publish.export import export
@@ -22,7 +23,7 @@ from .run.asking import Outliers, Similar, outliers, similar
 from .run.embedding import EmbedReport, chosen_by, embed
 from .run.ingest import IngestReport, ingest
 from .run.labels import JoinReport, add_catalogue
-from .store.archive import SUMMARY_COLUMNS
+from .store.archive import SUMMARY_COLUMNS, Rows
 from .store.archive import Archive as Store
 from .store.schema import CATALOGUE
 from .store.writer import open_writer
@@ -58,7 +59,6 @@ def read_options(
     medium: str | None = None, specsys: str | None = None,
 ) -> ReadOptions:  # fmt: skip
     """Declarations about files, checked."""
-    from .domain.errors import UsageError
     from .domain.units import parse_unit, spectral_kind
 
     if wave_unit is not None and spectral_kind(wave_unit) is None:
@@ -111,7 +111,6 @@ class Archive:
         return self
 
     def _writable(self) -> None:
-        from .domain.errors import UsageError
 
         if self._as_of is not None:
             raise UsageError("a past version cannot be written to", code="read_only",
@@ -241,6 +240,19 @@ class Archive:
             out.append({"name": name, "covered": len(dataset), **meta})
         return out
 
+    def members(self, model: str | None) -> Rows:
+        """Catalogue rows that a model covers, or (None) those that no model does."""
+        store = self.store
+        if model is not None and model not in store.names("embeddings"):
+            raise UsageError(f"there is no model {model!r}", code="no_model",
+                             remedy="`spectrarium models` names them")  # fmt: skip
+        rows = store.find()
+        held = np.zeros(len(rows), bool)
+        for name in [model] if model else store.names("embeddings"):
+            prints = store.table(f"embeddings/{name}", ["fingerprint"]).column(0).to_numpy()
+            held |= np.isin(store.index.value("fingerprint", rows), prints)
+        return rows[held if model else ~held]
+
     def similar(
         self, query: str | Spectrum, k: int = 20, *, where: str | None = None,
         model: str | None = None, **declared: Any,
@@ -263,7 +275,6 @@ class Archive:
 
 def _export_source(store: Store, identifiers: Iterable[str], where: str | None) -> ExportSource:
     """Chosen observations as publish wants them: rows by position, spectra a batch at a time."""
-    from .domain.errors import UsageError
 
     names = list(dict.fromkeys(identifiers))
     if names and where is not None:

@@ -113,6 +113,10 @@ def test_questions_and_pictures(folder, star, tmp_path):
     assert run("show", star, "--plot", tmp_path / "x.pdf", archive=folder).returncode == 0
     models = records("models", archive=folder)
     assert {"name", "covered", "weights_hash", "training"} <= set(models[0])
+    members = records("models", "--members", models[0]["name"], archive=folder)
+    assert len(members) == models[0]["covered"]
+    outside = records("models", "--uncovered", archive=folder)
+    assert len(outside) + sum(m["covered"] for m in models) == 260
     columns = records("catalogue", "list", archive=folder)
     assert {"column", "unit", "ucd", "source", "about"} == set(columns[0])
     assert any(c["column"] == "truth.teff" and c["unit"] == "K" for c in columns)

@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except Exception as error:
+    except Exception as error:  # the process boundary: a defect of ours is reported as one
         if os.environ.get("SPECTRARIUM_DEBUG"):
             raise
         _report(
