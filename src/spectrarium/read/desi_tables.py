@@ -37,6 +37,7 @@ class Rows:
 
     @cached_property
     def table(self) -> dict[str, NDArray[Any]]:
+        """Columns of FIBERMAP that are used; {} without that table."""
         hdu = self.source.fits.named("FIBERMAP")
         if hdu is None:
             return {}
@@ -44,6 +45,7 @@ class Rows:
 
     @cached_property
     def count(self) -> int:
+        """Number of rows: objects of a coadd, exposures of a spectra file."""
         hdu = self.source.fits.named("FIBERMAP")
         if hdu is not None:
             return hdu.n_rows
@@ -109,6 +111,7 @@ class Rows:
 
     @cached_property
     def scores(self) -> Hdu | None:
+        """The SCORES table, if it has a row for each spectrum."""
         hdu = self.source.fits.named("SCORES")
         return hdu if hdu is not None and hdu.n_rows == self.count else None
 

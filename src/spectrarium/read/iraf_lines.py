@@ -129,6 +129,7 @@ def _axis(
 
 
 def no_dispersion(source: SourceFile, hdu: Hdu, row: int | None = None) -> DataError:
+    """The error for an image whose pixels have no wavelengths."""
     return DataError(
         "pixels without a dispersion: the spectrum is not wavelength-calibrated",
         code="no_dispersion", where=source.where, hdu=hdu.index, row=row,

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from pathlib import PurePosixPath
 from typing import Any
 from zlib import error as zlib_error
@@ -61,12 +62,8 @@ def _download(url: str, options: ReadOptions) -> SourceFile:
             if error.code < 500 and error.code != 429:
                 raise _failed(url, f"HTTP {error.code} {error.reason}") from error
             reason = f"HTTP {error.code} {error.reason}"
-        except (OSError, ValueError, EOFError) as error:  # resets, time-outs, half bodies
-            reason = str(error) or type(error).__name__
-        except Exception as error:
-            reason = str(error) or type(error).__name__
-            if isinstance(error, DataError):
-                raise
+        except (OSError, ValueError, EOFError, HTTPException) as error:
+            reason = str(error) or type(error).__name__  # resets, time-outs, half bodies
         if attempt + 1 < TRIES:
             time.sleep(0.2 * 2**attempt)
     raise _failed(url, reason)
