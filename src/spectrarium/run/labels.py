@@ -83,9 +83,10 @@ def add_catalogue(
         raise UsageError(f"cannot join by {key!r}", code="bad_key",
                          remedy=f"choose one of: {', '.join(KEYS)}")  # fmt: skip
     keep = _kept(table, columns)
+    stored = _storable(keep)
     good, ambiguous = _unambiguous(pairs)
-    report = _report(table, label, key, good, ambiguous, keep)
-    joined = _joined(table, archive, good, keep, file, key)
+    report = _report(table, label, key, good, ambiguous, stored)
+    joined = _joined(table, archive, good, dict(zip(keep, stored, strict=True)), file, key)
     with open_writer(root, wait_s) as writer:
         writer.put_table(f"labels/{label}", joined)
         report.version = writer.archive.version
@@ -120,6 +121,17 @@ def _kept(table: pa.Table, columns: Sequence[str] | None) -> list[str]:
     if columns is None:
         return [c for c in table.column_names if c.lower() != "uid"]
     return [_column(table, c, (), c) for c in columns]
+
+
+def _storable(names: Sequence[str]) -> list[str]:
+    """Names that columns can have in the archive: without dots and backticks, none twice."""
+    out: list[str] = []
+    for at, name in enumerate(names):
+        plain = re.sub(r"[.`\x00-\x1f]", "_", name).strip() or f"column_{at + 1}"
+        while plain in out or plain.lower() == "uid":
+            plain += "_"
+        out.append(plain)
+    return out
 
 
 def _text_pairs(
@@ -229,21 +241,24 @@ def _report(
 
 
 def _joined(
-    table: pa.Table, archive: Archive, good: list[tuple[int, int]], keep: list[str],
+    table: pa.Table, archive: Archive, good: list[tuple[int, int]], keep: dict[str, str],
     file: str | Path, key: str,
 ) -> pa.Table:  # fmt: skip
+    """The label columns `keep` (name in the file → name in the archive) by uid."""
     theirs = pa.array([t for t, _ in good], pa.int64())
     mine = np.array([m for _, m in good], np.int64)
-    source = {"source": Path(file).name, "source_hash": blake3(Path(file).read_bytes()).hexdigest(),
-              "key": key}  # fmt: skip
+    mark = blake3(max_threads=blake3.AUTO).update_mmap(file).hexdigest()
+    source = {"source": Path(file).name, "source_hash": mark, "key": key}
     arrays: list[Any] = [pa.array(archive.index.value("uid", mine))]
     fields = [pa.field("uid", pa.int64())]
-    for name in keep:
+    for name, plain in keep.items():
         field_ = table.schema.field(name)
         values = table.column(name).take(theirs)
         if pa.types.is_null(field_.type):
             values, field_ = values.cast(pa.float64()), field_.with_type(pa.float64())
         own = {k.decode(): v.decode() for k, v in (field_.metadata or {}).items()}
         arrays.append(values)
-        fields.append(pa.field(name, field_.type, metadata=own | source))
+        if plain != name:
+            own["name"] = name
+        fields.append(pa.field(plain, field_.type, metadata=own | source))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
+import stat
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -11,15 +13,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..domain.errors import DataError, UsageError
 from ..domain.spectrum import Spectrum
 from . import index as index_file
-from .codec import hash63, id_hash
+from .codec import id_hash, uid_of
 from .datasets import Dataset
 from .manifest import Manifest, load
 from .pixels import PARTS, Pixels
+from .receipts import newest, with_status
 from .schema import BY_NAME, CATALOGUE
 from .sky import cone_ranges, separation_deg
 
@@ -110,7 +114,12 @@ class Archive:
     def current(self, rows: Rows) -> Rows:
         """Those of `rows` that nothing supersedes."""
         old = self.superseded
-        return rows if not len(old) else rows[~np.isin(rows, old)]
+        if not len(old):
+            return rows
+        at = np.searchsorted(old, rows)  # not isin, which would look at all of `old` each time
+        at[at == len(old)] = 0
+        left: Rows = rows[old[at] != rows]
+        return left
 
     # one observation --------------------------------------------------------------------------
 
@@ -122,9 +131,10 @@ class Archive:
         if identifier.startswith("ivo://") and "?" in identifier:
             identifier = _from_did(identifier)
         rows = self.current(self.index.equal("id_hash", id_hash(identifier)))
-        if not len(rows) and ":" in identifier:
-            collection, obs_id = identifier.split(":", 1)
-            key = hash63(f"{collection}\x1f{obs_id}".encode())
+        for at in [i for i, letter in enumerate(identifier) if letter == ":"]:
+            if len(rows):
+                break
+            key = uid_of(identifier[:at], identifier[at + 1 :])
             rows = self.current(self.index.equal("uid", key))
         if len(rows) == 1:
             return int(rows[0])
@@ -215,11 +225,15 @@ class Archive:
     def columns(self) -> dict[str, str]:
         """Every column a filter may name → its dataset (``catalogue`` or ``labels/…``)."""
         out = {c.name: "catalogue" for c in CATALOGUE if c.public}
+        bare: dict[str, set[str]] = {}
         for label in self.names("labels"):
             for field in self.dataset(f"labels/{label}").lance.schema:
-                if field.name not in ("uid", "row_note"):
+                if field.name != "uid":
                     out[f"{label}.{field.name}"] = f"labels/{label}"
-                    out.setdefault(field.name, f"labels/{label}")
+                    bare.setdefault(field.name, set()).add(f"labels/{label}")
+        for name, sets in bare.items():
+            if len(sets) == 1:  # of two label sets, silence must not choose one
+                out.setdefault(name, *sets)
         return out
 
     def label_column(self, name: str) -> pa.ChunkedArray:
@@ -229,7 +243,7 @@ class Archive:
                 where = self.columns().get(name)
                 if where is None:
                     raise UsageError(f"there is no column {name!r}", code="no_column")
-                bare = name.split(".", 1)[1] if name.split(".", 1)[0] == where[7:] else name
+                bare = name.removeprefix(where.removeprefix("labels/") + ".")
                 table = self.dataset(where).table(["uid", bare])
                 self._columns[name] = self._align(table, bare)
             return self._columns[name]
@@ -310,16 +324,20 @@ class Archive:
         known = self.columns()
         condition = parse_filter(where, known)
         n = self.catalogue_rows
-        data: dict[str, Any] = {"__row": pa.array(np.arange(n, dtype=np.int64))}
+        row = "__row" + "_" * max([0, *map(len, condition.columns)])  # no column's name
+        data: dict[str, Any] = {row: pa.array(np.arange(n, dtype=np.int64))}
         for name in condition.columns:
-            data[name] = self.column(name) if name in BY_NAME else self.label_column(name)
+            values = self.column(name) if name in BY_NAME else self.label_column(name)
+            if pa.types.is_floating(values.type):  # NaN would be greater than every number
+                values = pc.if_else(pc.is_nan(values), None, values)
+            data[name] = values
         table = pa.table(data)
         out = np.zeros(n, bool)
         with duckdb.connect(config={"enable_external_access": False, "threads": 2}) as db:
             db.register("obs", table)
             try:
                 hits = db.sql(
-                    f"SELECT __row FROM obs WHERE {condition.sql}",
+                    f"SELECT {row} FROM obs WHERE {condition.sql}",
                     params={f"p{i}": v for i, v in enumerate(condition.parameters)},
                 ).to_arrow_table()
             except duckdb.Error as error:
@@ -366,45 +384,34 @@ class Archive:
         table = self.dataset("receipts").table()
         if not table.num_rows:
             return table
-        import duckdb
-
-        with duckdb.connect(config={"enable_external_access": False}) as db:
-            db.register("r", table)
-            return db.sql(
-                "SELECT r.* FROM r JOIN (SELECT path, coalesce(member, '') AS m, max(seq) AS s "
-                "FROM r GROUP BY 1, 2) last ON r.path = last.path "
-                "AND coalesce(r.member, '') = last.m AND r.seq = last.s "
-                "ORDER BY seq, path, hdu, row"
-            ).to_arrow_table()
+        return newest(table)
 
     def quarantine(self) -> list[dict[str, Any]]:
         """What could not be stored: path, member, hdu, row, code, reason, remedy."""
         keys = ("path", "member", "hdu", "row", "code", "reason", "remedy", "reader", "file_hash")
         return [
             {k: record[k] for k in keys}
-            for record in self.receipts().to_pylist()
-            if record["status"] == "bad_item"
+            for record in with_status(self.receipts(), "bad_item").to_pylist()
         ]
 
     def status(self) -> dict[str, Any]:
         """Counts for ``status``: observations, files_stored, quarantined, version …"""
-        records = self.receipts().select(["status", "n_stored", "n_unchanged"]).to_pylist()
-        files = [r for r in records if r["status"] != "bad_item"]
-        grouped: dict[str, int] = {}
-        collections = self.column("obs_collection").take(pa.array(self.find())).to_pylist()
-        for name in collections:
-            grouped[name] = grouped.get(name, 0) + 1
+        receipts = self.receipts()
+        bad = with_status(receipts, "bad_item").num_rows
+        held = pc.add(receipts.column("n_stored"), receipts.column("n_unchanged"))
+        found = self.column("obs_collection").take(pa.array(self.find())).value_counts()
+        grouped = {r["values"]: r["counts"] for r in found.to_pylist()}
         return {
             "archive": str(self.root), "version": self.version, "format": self.manifest.format,
             "observations": len(self), "superseded": len(self.superseded),
-            "files_seen": len(files),
-            "files_stored": sum(1 for r in files if r["n_stored"] + r["n_unchanged"] > 0),
-            "not_a_spectrum": sum(1 for r in files if r["status"] == "not_a_spectrum"),
-            "quarantined": sum(1 for r in records if r["status"] == "bad_item"),
+            "files_seen": receipts.num_rows - bad,
+            "files_stored": int(pc.sum(pc.greater(held, 0)).as_py() or 0),
+            "not_a_spectrum": with_status(receipts, "not_a_spectrum").num_rows,
+            "quarantined": bad,
             "collections": dict(sorted(grouped.items())),
             "labels": self.names("labels"), "models": self.names("embeddings"),
             "scores": self.names("scores"),
-            "bytes": sum(f.stat().st_size for f in self.root.rglob("*") if f.is_file()),
+            "bytes": _bytes_below(self.root),
         }  # fmt: skip
 
     def table(self, name: str, columns: Collection[str] | None = None) -> pa.Table:
@@ -413,18 +420,27 @@ class Archive:
 
     def verify(self) -> list[DataError]:
         """Read every current spectrum and the index again; what is damaged, as errors."""
+        from .verify import damaged
+
         found: list[DataError] = []
         if self.manifest.index is not None:
             try:
                 index_file.load(self.root, dict(self.manifest.index))
             except DataError as error:
                 found.append(error)
-        try:
-            for _ in self.scan():
-                pass
-        except DataError as error:
-            found.append(error)
+        rows = self.find()
+        for at in range(0, len(rows), 64):
+            found += damaged(self, rows[at : at + 64])
         return found
+
+
+def _bytes_below(root: Path) -> int:
+    total = 0
+    for path in root.rglob("*"):
+        with contextlib.suppress(OSError):  # a writer's temporary file is gone again
+            facts = path.lstat()
+            total += facts.st_size if stat.S_ISREG(facts.st_mode) else 0
+    return total
 
 
 def _plain_name(name: str) -> str:

@@ -27,7 +27,8 @@ _ALLOWED: tuple[type[exp.Expression], ...] = (
     exp.Floor, exp.Ceil, exp.Round, exp.Coalesce, exp.Least, exp.Greatest, exp.Length,
 )  # fmt: skip
 _BOOLEAN = (exp.And, exp.Or, exp.Not, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE,
-            exp.Between, exp.In, exp.Is, exp.Like, exp.ILike, exp.Boolean)  # fmt: skip
+            exp.Between, exp.In, exp.Is, exp.Like, exp.ILike, exp.Escape, exp.Boolean)  # fmt: skip
+_CAN_FAIL = (exp.Sqrt, exp.Log, exp.Ln, exp.Pow, exp.Div, exp.Exp)
 FUNCTIONS = (
     "abs", "lower", "upper", "sqrt", "log", "ln", "exp", "power", "floor", "ceil", "round",
     "coalesce", "least", "greatest", "length",
@@ -62,7 +63,7 @@ def parse_filter(text: str, columns: Collection[str]) -> Filter:
     if where is None or {k for k, v in tree.args.items() if v} - {"expressions", "where", "kind"}:
         raise _bad("must be one condition, nothing more")
     condition = where.this
-    known = {name.lower(): name for name in columns}
+    known = _Names(columns)
     used: set[str] = set()
     for count, node in enumerate(condition.walk()):
         if count > MAX_NODES:
@@ -76,35 +77,73 @@ def parse_filter(text: str, columns: Collection[str]) -> Filter:
     return Filter(bound.sql(dialect="duckdb", comments=False), tuple(parameters), frozenset(used))
 
 
-def _check(node: exp.Expression, known: dict[str, str], used: set[str]) -> None:
+class _Names:
+    """Columns by name: as written, else whatever its case if that leaves no doubt."""
+
+    def __init__(self, columns: Collection[str]) -> None:
+        self.all = sorted(columns)
+        self._exact = frozenset(columns)
+        self._folded: dict[str, list[str]] = {}
+        for name in self.all:
+            self._folded.setdefault(name.lower(), []).append(name)
+
+    def find(self, name: str) -> str:
+        """The column meant. Raises UsageError if there is none, or more than one."""
+        if name in self._exact:
+            return name
+        found = self._folded.get(name.lower(), [])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise _bad(f"there are {len(found)} columns {name!r} that differ in case",
+                       f"write one of: {', '.join(found)}")  # fmt: skip
+        qualified = [c for c in self.all if c.lower().endswith("." + name.lower())]
+        near = qualified or [self._folded[n][0] for n in
+                             difflib.get_close_matches(name.lower(), self._folded, 3)]  # fmt: skip
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise _bad(f"there is no column {name!r}", f"{hint}text needs single quotes: 'HARPS'; "
+                   "odd names double ones; columns are: " + ", ".join(self.all))  # fmt: skip
+
+
+def _name(column: exp.Column) -> str:
+    return ".".join(part.name for part in column.parts)
+
+
+def _check(node: exp.Expression, known: _Names, used: set[str]) -> None:
     if not isinstance(node, _ALLOWED):
         name = node.sql(dialect="duckdb")[:40] or type(node).__name__
         raise _bad(f"{name!r} is not allowed here", f"functions: {', '.join(FUNCTIONS)}")
     if isinstance(node, exp.In) and (node.args.get("query") or node.args.get("unnest")):
         raise _bad("IN takes a list of values, not a query")
     if isinstance(node, exp.Column):
-        name = ".".join(part.name for part in node.parts)
-        if name.lower() not in known:
-            near = difflib.get_close_matches(name.lower(), known, 3)
-            hint = f"did you mean {' or '.join(known[n] for n in near)}? " if near else ""
-            quote = "text needs single quotes: 'HARPS'"
-            raise _bad(f"there is no column {name!r}", f"{hint}{quote}; columns are: "
-                       + ", ".join(sorted(known.values())))  # fmt: skip
-        used.add(known[name.lower()])
+        name = known.find(_name(node))
+        if name.lower() in {other.lower() for other in used - {name}}:
+            raise _bad(f"there are two columns {name!r} that differ in case only: one condition "
+                       "cannot name both", "join the catalogue again with other names")  # fmt: skip
+        used.add(name)
 
 
-def _bind(tree: exp.Expression, known: dict[str, str], values: list[Any]) -> exp.Expression:
-    """Replace columns by quoted names and literals by placeholders, in written order."""
+def _bind(tree: exp.Expression, known: _Names, values: list[Any]) -> exp.Expression:
+    """Replace columns by quoted names and literals by placeholders, in written order.
+
+    What cannot be computed for a row (√−1, log 0, 0/0) is null there: DuckDB's NaN would be
+    greater than every number, and its errors would end the query for the other rows.
+    """
 
     def swap(node: exp.Expression) -> exp.Expression:
         if isinstance(node, exp.Column):
-            name = known[".".join(part.name for part in node.parts).lower()]
-            return exp.column(exp.to_identifier(name, quoted=True))
+            return exp.column(exp.to_identifier(known.find(_name(node)), quoted=True))
         if isinstance(node, exp.Literal):
             return exp.Placeholder(this=f"p{_remember(node, values)}")
         return node
 
-    return tree.transform(swap)
+    bound = tree.transform(swap)
+    for node in [n for n in bound.walk() if isinstance(n, _CAN_FAIL)]:
+        inner = exp.Paren(this=node.copy()) if isinstance(node, exp.Div) else node.copy()
+        tried = exp.Anonymous(this="TRY", expressions=[inner])
+        nan = exp.cast(exp.Literal.string("NaN"), "DOUBLE")
+        node.replace(exp.Nullif(this=tried, expression=nan))
+    return bound
 
 
 def _remember(node: exp.Literal, values: list[Any]) -> int:
