@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..domain.errors import InternalError, SpectrariumError
+from ..read.registry import readers
 from ..read.source import ReadOptions
 from .inputs import InputFile
 from .reading import GroupReader, Outcome, crashed
@@ -68,12 +69,14 @@ class Worker:
         """Until it has started. Raises InternalError if it cannot: no file is to blame."""
         if not self._started:
             try:
-                receive(self._out)
+                trouble = receive(self._out)
             except EOFError as error:
                 raise InternalError(
                     "a reading process did not start", code="no_worker",
                     remedy="its message is above; --workers 0 reads without such processes",
                 ) from error  # fmt: skip
+            if trouble is not None:
+                raise trouble
             self._started = True
 
     def read(self, group: Group, setup: Setup, timeout_s: float) -> Outcome:
@@ -226,7 +229,7 @@ def serve(stdin: IO[bytes], stdout: IO[bytes]) -> None:
     """The worker's side: say hello, then answer groups until the pipe closes."""
     reader: GroupReader | None = None
     setup: Setup | None = None
-    send(stdout, None)
+    send(stdout, _trouble())
     while True:
         try:
             message = receive(stdin)
@@ -244,6 +247,15 @@ def serve(stdin: IO[bytes], stdout: IO[bytes]) -> None:
         except Exception as error:  # noqa: BLE001  process boundary: reported to the driver
             answer = InternalError(f"{type(error).__name__}: {error}", code="worker_failed")
         send(stdout, answer)
+
+
+def _trouble() -> InternalError | None:
+    """Why this process cannot read anything, or None."""
+    try:
+        readers()
+    except Exception as error:  # noqa: BLE001  process boundary: a plugin can fail in any way
+        return InternalError(f"{type(error).__name__}: {error}", code="worker_failed")
+    return None
 
 
 if __name__ == "__main__":
