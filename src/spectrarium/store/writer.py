@@ -22,7 +22,7 @@ from ..domain.observation import printable
 from ..domain.spectrum import Spectrum
 from . import index as index_file
 from .archive import Archive
-from .codec import Bytes, Encoded, Grid, encode, tile_bounds
+from .codec import Encoded, Grid, encode, tile_bounds
 from .datasets import (
     CORE,
     append,
@@ -36,8 +36,9 @@ from .datasets import (
     write_pixels,
 )
 from .manifest import FORMAT, NAME, Manifest, commit, disk_error, is_leftover, load, writer_lock
-from .schema import CATALOGUE_SCHEMA, GRID_SCHEMA, PIXEL_SCHEMA, RECEIPT_SCHEMA
+from .schema import CATALOGUE_SCHEMA, GRID_SCHEMA, RECEIPT_SCHEMA
 from .sky import healpix29
+from .staging import PixelRows
 from .summary import summarise
 
 AUTHORITY = "spectrarium.local"
@@ -81,19 +82,24 @@ class BatchBuilder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._encoded: list[Encoded] = []
+        self._pixels = PixelRows()
+        self._forget()
+
+    def _forget(self) -> None:
         self._records: list[dict[str, Any]] = []
         self._grids: dict[int, Grid] = {}
         self.receipts: list[dict[str, Any]] = []
         self.nbytes = 0
+        self._pixels.clear()
 
     def __len__(self) -> int:
-        return len(self._encoded)
+        return len(self._records)
 
     def add(self, encoded: Encoded, spectrum: Spectrum) -> None:
         """Stage one spectrum (already encoded)."""
         record = _checked(_record(encoded, spectrum))  # may fail: before anything is staged
-        self._encoded.append(encoded)
+        record["pixel_row"] = len(self._pixels)
+        self._pixels.add(encoded)
         if encoded.grid is not None:
             self._grids.setdefault(encoded.grid.grid_id, encoded.grid)
         self._records.append(record)
@@ -102,41 +108,12 @@ class BatchBuilder:
     def build(self) -> Batch:
         """Write the pixels; afterwards the builder is empty."""
         batch = Batch(receipts=self.receipts, grids=list(self._grids.values()))
-        if self._encoded:
-            first = 0
-            for encoded, record in zip(self._encoded, self._records, strict=True):
-                record["pixel_row"] = first
-                first += len(encoded.tiles)
-            batch.fragments = write_pixels(self.root, "pixels", _pixel_table(self._encoded))
-            batch.pixel_rows = first
+        if self._records:
+            batch.fragments = write_pixels(self.root, "pixels", self._pixels.table())
+            batch.pixel_rows = len(self._pixels)
             batch.catalogue = _catalogue_table(self._records)
-        self.__init__(self.root)  # type: ignore[misc]
+        self._forget()
         return batch
-
-
-def _pixel_table(encoded: Sequence[Encoded]) -> pa.Table:
-    tiles = [tile for one in encoded for tile in one.tiles]
-    counts = [len(one.tiles) for one in encoded]
-    headers: list[Bytes | None] = []
-    for one in encoded:
-        headers += [one.header, *[None] * (len(one.tiles) - 1)]
-    arrays = [
-        pa.array(np.repeat(np.array([one.uid for one in encoded], np.int64), counts)),
-        pa.array(np.concatenate([np.arange(n, dtype=np.int32) for n in counts])),
-        *(_binary(column) for column in (headers, *zip(*tiles, strict=True))),
-    ]
-    return pa.Table.from_arrays(arrays, schema=PIXEL_SCHEMA)
-
-
-def _binary(values: Sequence[Bytes | None]) -> pa.Array:
-    """A large_binary column, its bytes copied once."""
-    n = len(values)
-    offsets = np.zeros(n + 1, np.int64)
-    np.cumsum([0 if v is None else len(v) for v in values], out=offsets[1:])
-    valid = np.array([v is not None for v in values], bool)
-    present = None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
-    data = pa.py_buffer(b"".join([v for v in values if v is not None]))
-    return pa.Array.from_buffers(pa.large_binary(), n, [present, pa.py_buffer(offsets), data])
 
 
 def _record(encoded: Encoded, s: Spectrum) -> dict[str, Any]:
