@@ -121,7 +121,7 @@ class Archive:
     def ingest(
         self, sources: Iterable[str | os.PathLike[str] | Spectrum] | str | Spectrum, *,
         workers: int | None = None, reader: str | None = None, progress: Progress | None = None,
-        wait_s: float = 60.0, **declared: Any,
+        wait_s: float = 60.0, reread: bool = False, **declared: Any,
     ) -> IngestReport:  # fmt: skip
         """Store files, folders, globs, zips, tars, URLs, lists of these, or Spectrum objects.
 
@@ -132,7 +132,7 @@ class Archive:
             sources = [sources]
         report = ingest(
             self.path, sources, options=read_options(**declared), reader=reader, workers=workers,
-            progress=progress, wait_s=wait_s,
+            progress=progress, wait_s=wait_s, reread=reread,
         )  # fmt: skip
         self.refresh()
         return report

@@ -10,14 +10,15 @@ from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Any
 
+from ..domain.errors import UsageError
 from ..domain.progress import Progress, Silent
 from ..domain.spectrum import Spectrum
+from ..read.registry import reader_named
 from ..read.source import ReadOptions
-from ..store.archive import Archive
 from ..store.codec import encode
 from ..store.writer import BatchBuilder, Writer, open_writer
 from .inputs import InputFile, chunks, count, expand
-from .reading import GroupReader, Outcome
+from .reading import GroupReader, Outcome, declared
 from .seen import SeenFiles
 from .workers import Pool, Setup
 
@@ -61,17 +62,24 @@ def ingest(
     workers: int | None = None,
     progress: Progress | None = None,
     wait_s: float = 60.0,
+    reread: bool = False,
     pool: Pool | None = None,
 ) -> IngestReport:
     """Store everything readable below `paths` (and spectra given as objects).
 
     workers : reading processes; None = one a core, 0 = read in this process
+    reread : read again what is unchanged since it was read well
     pool : reading processes that are there already, to be used instead
     Raises UsageError for paths that name nothing, TransientError when another writer holds the
     archive or the disk is full. Bad files end in the quarantine.
     """
     progress = progress or Silent()
     options = options or ReadOptions()
+    if workers is not None and workers < 0:
+        raise UsageError(f"{workers} workers cannot read", code="bad_workers",
+                         remedy="0 reads in this process, no number takes one a core")  # fmt: skip
+    if reader is not None:
+        reader_named(reader)  # an unknown name is said before anything is written
     given = list(paths)
     spectra = [p for p in given if isinstance(p, Spectrum)]
     names = [p for p in given if not isinstance(p, Spectrum)]
@@ -84,7 +92,8 @@ def ingest(
         with open_writer(root, wait_s) as writer:
             _store_objects(writer, spectra, report)
             progress.start("reading files", expected)
-            todo = _not_seen(expand(names), writer.archive, report, progress)
+            seen = None if reread else SeenFiles(writer.archive, declared(options, reader))
+            todo = _not_seen(expand(names), seen, report, progress)
             setup = (writer.root, writer.archive.version, options, reader)
             outcomes = readers.outcomes(todo, setup, progress)
             _store_outcomes(writer, outcomes, report, progress)
@@ -147,14 +156,13 @@ def _store_objects(writer: Writer, spectra: list[Spectrum], report: IngestReport
 
 
 def _not_seen(
-    files: Iterator[InputFile], archive: Archive, report: IngestReport, progress: Progress
+    files: Iterator[InputFile], seen: SeenFiles | None, report: IngestReport, progress: Progress
 ) -> Iterator[InputFile]:
     """Files that are new, changed since their receipt, or were in quarantine."""
-    seen = SeenFiles(archive)
     for file in files:
         if progress.cancelled():
             return
-        if file in seen:
+        if seen is not None and file in seen:
             report.skipped += 1
             progress.advance()
         else:
@@ -173,6 +181,7 @@ def _store_outcomes(
         report.unchanged += outcome.unchanged
         report.quarantined += outcome.quarantined
         report.not_spectra += outcome.not_spectra
+        writer.has_orphans |= outcome.crashed
         progress.advance(outcome.files)
         if staged >= COMMIT_SPECTRA or time.monotonic() - last > COMMIT_S:
             _commit(writer, report)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import glob
+import lzma
 import os
 import stat
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice
 
 from ..domain.errors import UsageError
 
@@ -92,14 +95,27 @@ def _folder(root: str) -> Iterator[InputFile]:
 
 
 def _names(root: str) -> Iterator[str]:
-    for folder, subfolders, names in os.walk(root, followlinks=False):
+    closed: list[OSError] = []
+    visited: set[tuple[int, int]] = set()  # links to folders are followed, once
+    for folder, subfolders, names in os.walk(root, onerror=closed.append, followlinks=True):
         subfolders[:] = sorted(d for d in subfolders if not d.startswith("."))
+        try:
+            facts = os.stat(folder)
+        except OSError:  # gone since its parent was listed
+            continue
+        if (facts.st_dev, facts.st_ino) in visited:
+            subfolders.clear()
+            continue
+        visited.add((facts.st_dev, facts.st_ino))
         if "manifest.json" in names and "catalogue.lance" in subfolders:
             subfolders.clear()  # an archive of ours inside what is ingested: not input
             continue
         for name in sorted(names):
             if not name.startswith("."):
                 yield os.path.join(folder, name)
+        while closed:  # a folder that cannot be read gets a receipt as a file would
+            yield os.fsdecode(closed.pop().filename)
+    yield from (os.fsdecode(error.filename) for error in closed)
 
 
 def _file(path: str, lists: bool) -> Iterator[InputFile]:
@@ -113,11 +129,12 @@ def _file(path: str, lists: bool) -> Iterator[InputFile]:
         yield InputFile(path)  # the worker meets the same error and writes the receipt
         return
     size, mtime = facts.st_size, facts.st_mtime_ns
-    if lists and (entries := _entries(path, head)):
-        yield from _listed(path, entries)
+    if lists and _is_list(path, head):
+        yield from _listed(path)
     elif head[:4] == _ZIP and (count := _zip_entries(path)):
-        for start in range(0, count, 256):
-            stop = min(start + 256, count)
+        step = max(256, -(-count // 64))  # each part reads the zip's table of contents again
+        for start in range(0, count, step):
+            stop = min(start + step, count)
             yield InputFile(path, "zip", size * (stop - start) // count, mtime, (start, stop))
     elif _is_tar(path, head):
         yield InputFile(path, "tar", size, mtime)
@@ -133,32 +150,36 @@ def _head(path: str, size: int) -> bytes:
         os.close(handle)
 
 
-def _entries(path: str, head: bytes) -> list[str]:
-    """Lines of a list of paths or URLs; [] if the file is not one."""
-    try:
-        lines = head.decode("utf-8").splitlines()
-    except UnicodeDecodeError:
-        return []
-    lines = [x.strip() for x in lines if x.strip() and not x.lstrip().startswith("#")]
-    base = Path(path).parent
-    probe = lines[:3]
-    if not probe or not all(is_url(x) or (base / x).exists() or os.sep in x for x in probe):
-        return []
-    if not any(is_url(x) or (base / x).exists() for x in probe):
-        return []
-    with open(path, encoding="utf-8") as handle:
-        return [x.strip() for x in handle if x.strip() and not x.lstrip().startswith("#")]
+def _entries(lines: Iterable[str]) -> Iterator[str]:
+    return (x.strip() for x in lines if x.strip() and not x.lstrip().startswith("#"))
 
 
-def _listed(path: str, entries: list[str]) -> Iterator[InputFile]:
-    base = Path(path).parent
-    for entry in entries:
-        if is_url(entry):
-            yield InputFile(entry, "url")
-        elif (base / entry).is_dir():
-            yield from _folder(str(base / entry))
-        else:
-            yield from _file(str(base / entry), lists=False)
+def _is_list(path: str, head: bytes) -> bool:
+    """True for a text whose first lines are paths or URLs."""
+    if b"\0" in head:
+        return False
+    if len(head) == LIST_HEAD:  # not the line that the head ends in
+        head = head[: head.rfind(b"\n") + 1]
+    # os.path, not Path: a long line of data is no file name, not an error
+    base = os.path.dirname(path)
+    probe = list(islice(_entries(os.fsdecode(head).splitlines()), 3))
+    there = [is_url(x) or os.path.exists(os.path.join(base, x)) for x in probe]
+    return any(there) and all(
+        found or os.sep in x for found, x in zip(there, probe, strict=True)
+    )  # fmt: skip
+
+
+def _listed(path: str) -> Iterator[InputFile]:
+    base = os.path.dirname(path)
+    with open(path, encoding="utf-8", errors="surrogateescape") as handle:
+        for entry in _entries(handle):
+            place = os.path.join(base, entry)
+            if is_url(entry):
+                yield InputFile(entry, "url")
+            elif os.path.isdir(place):
+                yield from _folder(place)
+            else:
+                yield from _file(place, lists=False)
 
 
 def _zip_entries(path: str) -> int:
@@ -166,7 +187,7 @@ def _zip_entries(path: str) -> int:
     try:
         with zipfile.ZipFile(path) as packed:
             names = packed.namelist()
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError, struct.error):
         return 0
     if names and all(n.endswith(".npy") for n in names):
         return 0
@@ -181,7 +202,7 @@ def _is_tar(path: str, head: bytes) -> bool:
     try:
         with tarfile.open(path, "r:*") as packed:
             return packed.next() is not None
-    except (tarfile.TarError, OSError, EOFError, ValueError):
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError):
         return False
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..domain.errors import DataError
+from ..domain.errors import DataError, TransientError
+from ..domain.observation import printable
 from ..domain.spectrum import Spectrum
 from ..read.registry import NotASpectrum, read_source, reader_named, readers, recognise
 from ..read.source import ReadOptions, SourceFile
 from ..store.archive import Archive
-from ..store.codec import encode
+from ..store.codec import encode, uid_of
 from ..store.writer import Batch, BatchBuilder
 from .inputs import InputFile
 from .sources import sources
@@ -35,6 +37,7 @@ class Outcome:
     unchanged: int = 0
     quarantined: int = 0
     not_spectra: int = 0
+    crashed: bool = False
 
 
 class GroupReader:
@@ -46,6 +49,7 @@ class GroupReader:
         self._index = Archive(root, version).index
         self._options = options
         self._reader = reader_named(reader) if reader else None
+        self._declared = declared(options, reader)
         self._grids: set[int] = set()
 
     def read(self, files: Iterable[InputFile]) -> Outcome:
@@ -70,7 +74,7 @@ class GroupReader:
     def _one(
         self, file: InputFile, member: str | None, source: SourceFile | DataError, out: Outcome
     ) -> None:
-        receipt = _Receipt(file, member)
+        receipt = _Receipt(file, member, self._declared)
         if isinstance(source, DataError):
             receipt.bad(source)
         else:
@@ -97,6 +101,8 @@ class GroupReader:
                     receipt.bad(item)
         except DataError as error:
             receipt.bad(error)
+        except TransientError:  # the disk is full: no fault of the file
+            raise
         except MemoryError as error:
             receipt.bad(DataError(f"needs more memory than there is: {error}", code="too_large"))
         except Exception as error:  # noqa: BLE001  a defect of ours must not end the ingest: it is reported
@@ -111,20 +117,49 @@ class GroupReader:
 
     def _store(self, spectrum: Spectrum, receipt: _Receipt) -> None:
         encoded = encode(spectrum)
+        if receipt.ids.setdefault(encoded.uid, encoded.fingerprint) != encoded.fingerprint:
+            spectrum = _told_apart(spectrum, encoded.obs_id, receipt)
+            encoded = encode(spectrum)
+            receipt.ids[encoded.uid] = encoded.fingerprint
         known = self._index.equal("uid", encoded.uid)
-        if len(known) and encoded.fingerprint in self._index.value("fingerprint", known):
+        if len(known) and encoded.fingerprint == self._index.value("fingerprint", known[-1:])[0]:
             receipt.unchanged += 1
             return
         self._builder.add(encoded, spectrum)
         receipt.stored += 1
 
 
+def declared(options: ReadOptions, reader: str | None) -> str | None:
+    """What the user said about the files, as text for their receipts; None if nothing."""
+    said = {k: str(v) for k, v in asdict(options).items() if v is not None}
+    if reader:
+        said["reader"] = reader
+    return json.dumps(said, sort_keys=True) if said else None
+
+
+def _told_apart(spectrum: Spectrum, obs_id: str, receipt: _Receipt) -> Spectrum:
+    """A second spectrum with an identifier that its file has used: neither replaces the other."""
+    p, o = spectrum.provenance, spectrum.observation
+    part = "".join(f"-{k}{v}" for k, v in (("h", p.hdu), ("r", p.row)) if v is not None)
+    name, n = f"{obs_id}{part}", 1
+    while not part or uid_of(o.obs_collection, name) in receipt.ids:
+        n += 1
+        name, part = f"{obs_id}{part}-{n}", part or "-"
+    note = f"{obs_id!r} is the identifier of several spectra of this file"
+    return spectrum.replace(
+        observation=replace(o, obs_id=name),
+        provenance=replace(p, warnings=(*p.warnings, note)),
+    )  # fmt: skip
+
+
 class _Receipt:
     """What became of one file: one record, and one more for each item in quarantine."""
 
-    def __init__(self, file: InputFile, member: str | None) -> None:
+    def __init__(self, file: InputFile, member: str | None, said: str | None = None) -> None:
         self.file = file
         self.member = member
+        self.said = said
+        self.ids: dict[int, int] = {}
         self.reader: str | None = None
         self.file_hash: str | None = None
         self.stored = self.unchanged = 0
@@ -151,8 +186,10 @@ class _Receipt:
             self.bad(DataError("holds no spectrum at all", code="empty",
                                remedy="see `spectrarium formats`"))  # fmt: skip
         common = {
-            "path": self.file.path, "member": self.member, "size": self.file.size,
-            "mtime_ns": self.file.mtime_ns, "file_hash": self.file_hash, "reader": self.reader,
+            "path": printable(self.file.path), "declared": self.said,
+            "member": None if self.member is None else printable(self.member),
+            "size": self.file.size, "mtime_ns": self.file.mtime_ns,
+            "file_hash": self.file_hash, "reader": self.reader,
             "seq": time.time_ns(), "time_mjd": now / 86400.0 + 40587.0,
         }  # fmt: skip
         note = "; ".join(dict.fromkeys(n.what for n in self.notes)) or None
@@ -174,4 +211,4 @@ def crashed(file: InputFile, why: str) -> Outcome:
     """The outcome of a file whose reading killed or hung its worker."""
     receipt = _Receipt(file, None)
     receipt.bad(DataError(why, code="reader_crashed", remedy="please report this file"))
-    return Outcome([Batch(receipts=receipt.records())], files=1, quarantined=1)
+    return Outcome([Batch(receipts=receipt.records())], files=1, quarantined=1, crashed=True)

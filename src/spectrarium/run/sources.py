@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
+import mmap
+import struct
 import tarfile
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -15,7 +19,7 @@ from zlib import error as zlib_error
 
 from ..domain.errors import DataError
 from ..read.pool_npz import is_npz
-from ..read.source import MAX_BYTES, ReadOptions, SourceFile
+from ..read.source import ReadOptions, SourceFile
 from .inputs import InputFile
 
 Opened = tuple[str | None, SourceFile | DataError]
@@ -24,6 +28,12 @@ MEMBER_BYTES = 2**31
 _RATIO = 400
 _FREE = 64 * 2**20
 TRIES = 3
+DOWNLOAD_S = 3600.0
+"""A download that takes longer is given up: a server may send a byte a minute."""
+_PIECE = 2**20
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, ValueError, RuntimeError,
+            NotImplementedError, zlib_error, lzma.LZMAError, struct.error)  # fmt: skip
+"""What the unpackers throw at damaged input."""
 
 
 def sources(file: InputFile, options: ReadOptions) -> Iterator[Opened]:
@@ -43,20 +53,55 @@ def _caught(action: Callable[[], SourceFile]) -> SourceFile | DataError:
         return action()
     except DataError as error:
         return error
+    except MemoryError:
+        return DataError("needs more memory than there is", code="too_large",
+                         remedy="unpack or split it")  # fmt: skip
+
+
+class _Web(urllib.request.OpenerDirector):
+    """Speaks http and https only, after a redirect too: never ftp, files or data URLs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for handler in (
+            urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler,
+            urllib.request.HTTPDefaultErrorHandler, urllib.request.HTTPRedirectHandler,
+            urllib.request.HTTPErrorProcessor, urllib.request.UnknownHandler,
+        ):  # fmt: skip
+            self.add_handler(handler())
+
+
+def _body(answer: Any, url: str) -> bytes | mmap.mmap:
+    """The body, on disk where it is large; never more than may be read, nor for ever."""
+    until = time.monotonic() + DOWNLOAD_S
+    expected = answer.headers.get("Content-Length")
+    with tempfile.SpooledTemporaryFile(max_size=2**24) as kept:
+        size = 0
+        while piece := answer.read(_PIECE):
+            size += len(piece)
+            if size > MEMBER_BYTES:
+                raise DataError(f"the download exceeds {MEMBER_BYTES} bytes", code="too_large",
+                                where=url)  # fmt: skip
+            if time.monotonic() > until:
+                raise DataError(f"the download takes longer than {DOWNLOAD_S:g} s",
+                                code="download_failed", where=url,
+                                remedy="fetch it by other means")  # fmt: skip
+            kept.write(piece)
+        if expected is not None and int(expected) != size:
+            raise OSError(f"got {size} of {expected} bytes")
+        kept.flush()
+        if size <= 2**24:
+            kept.seek(0)
+            return kept.read()
+        return mmap.mmap(kept.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _download(url: str, options: ReadOptions) -> SourceFile:
     for attempt in range(TRIES):
         try:
             request = urllib.request.Request(url, headers={"User-Agent": "spectrarium"})
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                data = answer.read(MEMBER_BYTES + 1)
-                expected = answer.headers.get("Content-Length")
-            if len(data) > MEMBER_BYTES:
-                raise DataError(f"the download exceeds {MEMBER_BYTES} bytes", code="too_large",
-                                where=url)  # fmt: skip
-            if expected is not None and int(expected) != len(data):
-                raise OSError(f"got {len(data)} of {expected} bytes")
+            with _Web().open(request, timeout=60) as answer:
+                data = _body(answer, url)
             return SourceFile(url, data, options=options)
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code != 429:
@@ -99,23 +144,21 @@ def _member(
 ) -> SourceFile | DataError:
     try:
         data = read()
-    except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, ValueError, RuntimeError,
-            NotImplementedError, zlib_error) as error:  # fmt: skip
+    except _DAMAGED as error:
         return _refuse(file, name, f"cannot be unpacked: {error}", "corrupt",
                        "fetch the archive file again")  # fmt: skip
+    except MemoryError:
+        return _refuse(file, name, "needs more memory than there is", "too_large", "unpack it")
     if data[:4] == b"PK\x03\x04" and not is_npz(data):
         return _refuse(file, name, "is an archive inside an archive", "nested_archive",
                        "unpack it once and ingest the result")  # fmt: skip
-    try:
-        return SourceFile(file.path, data, member=name, options=options)
-    except DataError as error:
-        return error
+    return _caught(lambda: SourceFile(file.path, data, member=name, options=options))
 
 
 def _zip(file: InputFile, options: ReadOptions) -> Iterator[Opened]:
     try:
         packed = zipfile.ZipFile(file.path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except _DAMAGED as error:
         yield None, DataError(f"cannot be opened as a zip: {error}", code="corrupt",
                               where=file.path)  # fmt: skip
         return
@@ -153,12 +196,12 @@ def _tar(file: InputFile, options: ReadOptions) -> Iterator[Opened]:
                 total += info.size
                 limit = max(_FREE * 16, _RATIO * file.size)
                 bad = _checked(file, info.name, info.size, info.size)
-                if total > min(limit, MAX_BYTES * 16):
+                if total > limit:
                     yield info.name, _refuse(file, info.name, "the archive file expands to more "
                                              f"than {limit} bytes", "bomb")  # fmt: skip
                     return
                 yield info.name, bad or _member(file, info.name, _tar_reader(packed, info), options)
-    except (tarfile.TarError, OSError, EOFError, ValueError, zlib_error) as error:
+    except _DAMAGED as error:
         yield None, DataError(f"the tar ends badly: {error}", code="corrupt", where=file.path,
                               remedy="fetch it again")  # fmt: skip
 

@@ -23,6 +23,7 @@ from ..read.registry import readers
 from ..read.source import ReadOptions
 from .inputs import InputFile
 from .reading import GroupReader, Outcome, crashed
+from .sources import DOWNLOAD_S
 
 _LENGTH = struct.Struct("<Q")
 Group = list[InputFile]
@@ -81,7 +82,7 @@ class Worker:
 
     def read(self, group: Group, setup: Setup, timeout_s: float) -> Outcome:
         """The outcome of a group. Raises EOFError if the process dies or hangs over it."""
-        watchdog = threading.Timer(timeout_s, self._process.kill)
+        watchdog = threading.Timer(_patience_s(group, timeout_s), self._process.kill)
         watchdog.start()
         try:
             self.wait()
@@ -110,6 +111,12 @@ class Worker:
             self._process.kill()
             self._process.wait()
         self._out.close()
+
+
+def _patience_s(group: Group, timeout_s: float) -> float:
+    """How long a group may take: large files on a slow disk are no hang, nor are downloads."""
+    web = sum(DOWNLOAD_S for file in group if file.kind == "url")
+    return timeout_s + web + sum(file.size for file in group) / 2**20
 
 
 class Pool:
@@ -212,7 +219,7 @@ class Pool:
 
     def _one_by_one(self, me: int, group: Group, setup: Setup) -> Outcome:
         """Read a group again file by file; whichever ends its process is the culprit."""
-        total = Outcome()
+        total = Outcome(crashed=True)  # what it had written is nobody's
         for file in group:
             try:
                 one = self._worker(me).read([file], setup, self._timeout_s)

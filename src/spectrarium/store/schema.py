@@ -105,7 +105,8 @@ RECEIPT_SCHEMA = pa.schema([
     ("file_hash", pa.string()), ("reader", pa.string()), ("status", pa.string()),
     ("n_stored", pa.int32()), ("n_unchanged", pa.int32()), ("n_quarantined", pa.int32()),
     ("hdu", pa.int32()), ("row", pa.int64()), ("code", pa.string()), ("reason", pa.string()),
-    ("remedy", pa.string()), ("seq", pa.int64()), ("time_mjd", pa.float64()),
+    ("remedy", pa.string()), ("declared", pa.string()), ("seq", pa.int64()),
+    ("time_mjd", pa.float64()),
 ])  # fmt: skip
 
 SUPERSEDED_SCHEMA = pa.schema([("row", pa.int64())])
