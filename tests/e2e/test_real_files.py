@@ -203,7 +203,7 @@ def _agree(s: sp.Spectrum, wave, flux, err, scale: float) -> None:
     if "syserror" in s.extras:  # CALSPEC: its pool added both errors in quadrature
         sigma = np.hypot(sigma, s.extras["syserror"][order][at])
     known = np.isfinite(sigma) & (err > 0)
-    assert known.sum() > 0.3 * len(wave)
+    assert known.sum() > 0.1 * len(wave)  # CALSPEC: models beyond what was observed
     assert np.abs(sigma[known] / (err[known] * scale) - 1).max() < 3e-3  # 9 bits of mantissa
 
 
