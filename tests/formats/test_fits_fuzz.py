@@ -94,6 +94,7 @@ def spec_lite(checksum: bool = False) -> bytes:
              "wdisp": "E", "sky": "E", "model": "E"}  # fmt: skip
     values: dict[str, Any] = {name: np.ones(n) for name in forms}
     values |= {"flux": rng.normal(5, 1, n), "loglam": 3.5797 + 1e-4 * np.arange(n)}
+    values["and_mask"] = np.where(np.arange(n) % 9 == 0, 1 << 23, 0)
     coadd = fits.BinTableHDU.from_columns(
         [fits.Column(name, form, array=values[name]) for name, form in forms.items()], name="COADD"
     )

@@ -123,7 +123,11 @@ class SpectralAxis:
 
     def wave_aa(self, start: int = 0, stop: int | None = None) -> NDArray[np.float64]:
         """Wavelength in Å, in the axis's own medium and frame, in the delivered order."""
-        x = self.coordinate(start, stop).astype(np.float64)
+        # too large a number is no wavelength but infinite; a signalling NaN is one NaN more
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            return self._in_aa(self.coordinate(start, stop).astype(np.float64))
+
+    def _in_aa(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.scale is Scale.LOG10:
             x = 10.0**x
         elif self.scale is Scale.LN:
@@ -132,13 +136,12 @@ class SpectralAxis:
         if kind == "wavelength":
             factor = scale_to(self.unit, "Angstrom")
             return x if factor == 1.0 else x * factor
-        with np.errstate(divide="ignore", invalid="ignore"):
-            if kind == "frequency":
-                return C_AA_S / (x * scale_to(self.unit, "Hz"))
-            if kind == "wavenumber":
-                return 1e10 / (x * scale_to(self.unit, "m-1"))
-            if kind == "energy":
-                return HC_EV_AA / (x * scale_to(self.unit, "eV"))
-            assert self.rest_frequency_hz is not None
-            beta = x * scale_to(self.unit, "km s-1") / 299_792.458
-            return C_AA_S / (self.rest_frequency_hz * (1.0 - beta))
+        if kind == "frequency":
+            return C_AA_S / (x * scale_to(self.unit, "Hz"))
+        if kind == "wavenumber":
+            return 1e10 / (x * scale_to(self.unit, "m-1"))
+        if kind == "energy":
+            return HC_EV_AA / (x * scale_to(self.unit, "eV"))
+        assert self.rest_frequency_hz is not None
+        beta = x * scale_to(self.unit, "km s-1") / 299_792.458
+        return C_AA_S / (self.rest_frequency_hz * (1.0 - beta))

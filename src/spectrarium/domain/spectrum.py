@@ -79,7 +79,8 @@ class Spectrum:
     extras : further per-pixel arrays worth keeping (``wdisp``, ``sky``, ``continuum`` …), (n,)
     Raises
     ------
-    DataError (mismatched_lengths) : arrays of unequal shape
+    DataError : `mismatched_lengths` (arrays of unequal shape), `bad_type` (flux or uncertainty
+        that are no numbers, flags that are no integers)
     """
 
     axis: SpectralAxis
@@ -97,6 +98,16 @@ class Spectrum:
     extras: Mapping[str, NDArray[Any]] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
+        for what, values, kinds in (
+            ("flux", self.flux, "fiu"), ("uncertainty", self.uncertainty, "fiu"),
+            ("flags", self.flags, "iub"),
+        ):  # fmt: skip
+            if values is not None and values.dtype.kind not in kinds:
+                raise DataError(
+                    f"the {what} has values of the type {values.dtype}", code="bad_type",
+                    where=self.provenance.path, hdu=self.provenance.hdu, row=self.provenance.row,
+                    remedy="the file is damaged or of another layout: fetch it again",
+                )  # fmt: skip
         shape = self.flux.shape
         arrays = {"wavelength": self.axis.shape}
         if self.uncertainty is not None:
@@ -168,8 +179,8 @@ class Spectrum:
 
 def to_ivar(uncertainty: NDArray[Any], kind: UncertaintyKind) -> NDArray[np.float64]:
     """Inverse variance, float64; 0 where the uncertainty is not positive and finite."""
-    sigma = uncertainty.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        sigma = uncertainty.astype(np.float64)
         if kind is UncertaintyKind.STD:
             ivar = 1.0 / (sigma * sigma)
         elif kind is UncertaintyKind.VAR:

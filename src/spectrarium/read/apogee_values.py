@@ -61,7 +61,13 @@ def extras(fits: FitsFile, shape: tuple[int, ...], first: int) -> dict[str, NDAr
 
 
 def flag_sentinels(flags: NDArray[Any], error: NDArray[Any]) -> NDArray[Any]:
-    """The flags as delivered; widened by bit 30 only where an error of 1e10 goes unflagged."""
+    """The flags as delivered; widened by bit 30 only where an error of 1e10 goes unflagged.
+
+    Raises DataError (bad_type) if they are no integers.
+    """
+    if flags.dtype.kind not in "iu":
+        raise DataError(f"the mask has values of the type {flags.dtype}", code="bad_type",
+                        remedy="fetch the file again")  # fmt: skip
     missed = (error >= ERR_BAD) & ~PIXMASK.mask(flags)
     if not missed.any():
         return flags
@@ -72,6 +78,7 @@ def flag_sentinels(flags: NDArray[Any], error: NDArray[Any]) -> NDArray[Any]:
 
 
 def positive(h: Header, *keys: str) -> float | None:
+    """The first of the values that is given, if it is above zero."""
     value = h.number(*keys)
     return value if value is not None and value > 0 else None
 
@@ -83,6 +90,7 @@ def velocity(h: Header, *keys: str) -> float | None:
 
 
 def magnitude(h: Header) -> float | None:
+    """H magnitude; the pipeline writes negative or 99.99-like values where it has none."""
     value = h.number("HMAG", "H")
     return value if value is not None and 0 < value < 50 else None
 
@@ -96,6 +104,7 @@ def templates(h: Header) -> dict[str, float | None]:
 
 
 def target_class(h: Header) -> str | None:
+    """STAR for targets and standards, else the word of the file (SKY …)."""
     kind = (h.string("OBJTYPE") or "").upper()
     return "STAR" if kind in ("STAR", "HOT_STD", "OBJECT") else kind or None
 
@@ -103,6 +112,7 @@ def target_class(h: Header) -> str | None:
 def apogee_provenance(
     source: SourceFile, reader: str, observation: Observation, **at: int | None
 ) -> Provenance:
+    """Provenance with the reduction's version and a warning where there are no coordinates."""
     version = source.fits.primary.string("V_APRED", "APRED", "V_APSTAR")
     return provenance(
         source, reader, hdu=at.get("hdu"), row=at.get("row"),

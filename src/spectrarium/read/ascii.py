@@ -185,7 +185,8 @@ def read(source: SourceFile) -> Iterator[Item]:
         yield NotASpectrum(verdict.not_a_spectrum or "a table")
         return
     arrays, footer = load(source.data, table, source.where)
-    if not table.named and (lines := lines_not_samples(arrays)) is not None:
+    numeric = all(array.dtype != object for array in arrays)
+    if not table.named and numeric and (lines := lines_not_samples(arrays)) is not None:
         yield NotASpectrum(lines)
         return
     values: dict[str, Any] = metadata_of((*table.comments, *footer))

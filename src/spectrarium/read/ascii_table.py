@@ -153,7 +153,11 @@ def _split(line: str, delimiter: bytes | None) -> list[str]:
     if delimiter is None:
         return line.split()
     if '"' in line:
-        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter.decode()))]
+        try:
+            cells = next(csv.reader([line], delimiter=delimiter.decode()))
+            return [cell.strip() for cell in cells]
+        except csv.Error:  # a carriage return outside the quotes: damaged, and no quoting then
+            pass
     return [cell.strip(" \"'") for cell in line.split(delimiter.decode())]
 
 

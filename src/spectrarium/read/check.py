@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from ..domain.axis import LinearWCS, Scale, SpectralAxis
 from ..domain.errors import DataError
 from ..domain.spectrum import FlagScheme, Spectrum, UncertaintyKind
-from ..domain.units import spectral_kind
+from ..domain.units import parse_unit, spectral_kind
 
 MIN_GOOD = 10
 """Fewer usable pixels than this are no spectrum."""
@@ -21,7 +22,7 @@ Bools = NDArray[np.bool_]
 
 
 def check(spectrum: Spectrum) -> Spectrum:
-    """The spectrum itself, if it can be used.
+    """The spectrum itself, if it can be used; without its flux unit if that means nothing.
 
     A pixel is usable when flux and wavelength are finite, λ > 0, no bad flag is set and its
     uncertainty carries information; all others are only masked. Among the usable ones the
@@ -58,7 +59,20 @@ def check(spectrum: Spectrum) -> Spectrum:
     _range(spectrum, usable)
     if spectrum.axis.wcs is None or spectrum.axis.wcs.cdelt == 0.0:
         _order(spectrum, usable, n_good)
-    return spectrum
+    return spectrum if _unit_is_known(spectrum.flux_unit) else _without_unit(spectrum)
+
+
+def _unit_is_known(text: str | None) -> bool:
+    return not text or parse_unit(text) is not None
+
+
+def _without_unit(spectrum: Spectrum) -> Spectrum:
+    """A unit that means nothing is unknown; what the file says of it is noted."""
+    where = spectrum.provenance
+    note = f"the flux unit {spectrum.flux_unit!r} means nothing that is known"
+    return spectrum.replace(
+        flux_unit=None, provenance=replace(where, warnings=(*where.warnings, note))
+    )
 
 
 def _bad(spectrum: Spectrum, code: str, what: str, remedy: str) -> DataError:

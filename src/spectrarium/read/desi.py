@@ -81,7 +81,7 @@ def read(source: SourceFile) -> Iterator[Item]:
 
 def _target(source: SourceFile, rows: Rows, cameras: list[_Arm], row: int) -> Iterator[Item]:
     loaded = [arm.load(row) for arm in cameras]
-    if all(ivar is not None and not ivar.any() for _, ivar, _ in loaded):
+    if all(ivar is not None and not np.count_nonzero(ivar) for _, ivar, _ in loaded):
         # a dead or unassigned fibre is one gap in the archive, not one per camera
         status = rows.value("COADD_FIBERSTATUS", row, rows.value("FIBERSTATUS", row))
         yield DataError(

@@ -176,7 +176,9 @@ class Hdu:
             table = layout(self.table_cards, self.kind == "ascii")
         except BadLayout as error:
             raise self.file.bad(f"HDU {self.index}: {error}", hdu=self.index) from error
-        if len(self.axes) != 2 or table.row_bytes > self.axes[0]:
+        wrong = len(self.axes) != 2 or table.row_bytes > self.axes[0]
+        # columns that do not fill the row: a damaged TFORM, after which all others are shifted
+        if wrong or (self.kind == "table" and table.row_bytes < self.axes[0]):
             raise self.file.bad(
                 f"HDU {self.index}: columns need {table.row_bytes} bytes a row, the table has "
                 f"axes {self.axes}", hdu=self.index,

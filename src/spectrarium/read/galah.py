@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.axis import LinearWCS, Medium, Scale, SpecSys, SpectralAxis
@@ -82,11 +83,13 @@ def read(source: SourceFile) -> Iterator[Item]:
     if normalised is not None and same_grid:
         extras["normalised"] = normalised.image()
     observation = _observation(source)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # the pipeline stores σ/flux: the product is σ again, also where the flux is negative
+        error = None if relative is None else relative * flux
     yield Spectrum(
         axis=axis,
         flux=flux,
-        # the pipeline stores σ/flux: the product is σ again, also where the flux is negative
-        uncertainty=None if relative is None else relative * flux,
+        uncertainty=error,
         uncertainty_kind=UncertaintyKind.NONE if relative is None else UncertaintyKind.STD,
         flux_unit=_unit(source, fits.primary),
         flux_calibration=FluxCalibration.UNCALIBRATED,
@@ -148,6 +151,9 @@ def _wcs(hdu: Hdu) -> LinearWCS:
             "no CRVAL1 and CDELT1", code="no_wavelength", where=hdu.file.where, hdu=hdu.index,
             remedy="fetch the file again",
         )  # fmt: skip
+    if len(hdu.shape) != 1:
+        raise DataError(f"an image of shape {hdu.shape} is no spectrum", code="wrong_shape",
+                        where=hdu.file.where, hdu=hdu.index)  # fmt: skip
     crpix = h.number("CRPIX1")
     return LinearWCS(start, step, 1.0 if crpix is None else crpix, hdu.shape[0])
 

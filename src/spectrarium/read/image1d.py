@@ -79,7 +79,7 @@ def _read_hdu(source: SourceFile, hdu: Hdu) -> Iterator[Item]:
     image = hdu.image().reshape(-1, n)
     for i, flux in enumerate(image):
         row = i if rows > 1 else None
-        if rows > 1 and not np.any(flux):
+        if rows > 1 and not np.count_nonzero(flux):
             yield NotASpectrum("a row of zeros", hdu=hdu.index, row=i)
             continue
         yield _spectrum(source, hdu, axis, flux, row, notes)

@@ -129,6 +129,8 @@ def _is_echelle(lines: list[Line | DataError]) -> bool:
     if len(good) < 2 or len(good) != len(lines):
         return False
     ends = np.array([(w[0], w[-1]) for w in (line.axis.wave_aa() for line in good)])
+    if not np.isfinite(ends).all():
+        return False
     step = np.diff(ends.mean(axis=1))
     length = np.abs(ends[:, 1] - ends[:, 0])
     return bool(

@@ -76,7 +76,7 @@ def read(source: SourceFile) -> Iterator[Item]:
                     remedy="fetch the file again",
                 )  # fmt: skip
             vector = column.shape != () or column.code in "PQ"
-            cells = {c.name: hdu.column(c.name) for c in hdu.columns.values()}
+            cells = {c.name.upper(): hdu.column(c.name) for c in hdu.columns.values()}
         except DataError as error:
             yield error
             continue

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..domain.axis import Medium, Scale, SpecSys
+from ..domain.errors import DataError
 from ..domain.observation import Observation
 from ..domain.spectrum import FluxCalibration, Normalisation, UncertaintyKind
 from .fits import Hdu, Header
@@ -111,7 +112,8 @@ def _pypeit_roles(names: frozenset[str]) -> Roles:
                     error_kind=UncertaintyKind.IVAR if known else UncertaintyKind.NONE,
                     flags=mask if mask.lower() in names else None,
                 )  # fmt: skip
-    raise KeyError("not PypeIt")  # matches() has seen one of these fluxes
+    raise DataError("no extracted flux among the columns", code="no_column",
+                    remedy="fetch the file again")  # fmt: skip
 
 
 def _is_pypeit(names: frozenset[str], primary: Header) -> bool:
