@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .domain.errors import UsageError
 
 
 class Settings(BaseSettings):
@@ -18,3 +21,12 @@ class Settings(BaseSettings):
     """Reading processes of an ingest; one a core by default."""
     wait_s: float = 60.0
     """How long to wait for another writer."""
+
+    def __init__(self) -> None:
+        try:
+            super().__init__()
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = "SPECTRARIUM_" + "_".join(map(str, first["loc"])).upper()
+            raise UsageError(f"{first['input']!r}: {first['msg']}", code="bad_setting", where=name,
+                             remedy="mend or unset this variable") from error  # fmt: skip

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import random
+import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -20,7 +23,7 @@ import spectrarium as sp
 from spectrarium.domain.axis import SpectralAxis
 from spectrarium.domain.errors import TransientError, UsageError
 from spectrarium.domain.observation import Observation, Provenance
-from spectrarium.domain.spectrum import Spectrum
+from spectrarium.domain.spectrum import Spectrum, UncertaintyKind
 from spectrarium.read.source import ReadOptions
 from spectrarium.run.inputs import expand
 from spectrarium.run.sources import sources
@@ -355,3 +358,61 @@ def test_large_bodies_do_not_stay_in_memory_and_endless_ones_end(archive, web, m
     monkeypatch.setattr(module, "MEMBER_BYTES", 2**20)
     archive.ingest([f"{web}/big"])
     assert [q["code"] for q in archive.quarantine()] == ["too_large"]
+
+
+# questions and the command line ----------------------------------------------------------------
+
+
+def test_outliers_are_answered_while_another_writer_works(archive, monkeypatch):
+    from filelock import FileLock
+
+    import spectrarium.run.asking as asking
+
+    monkeypatch.setattr(asking, "KEEP_WAIT_S", 0.1)
+    archive.ingest([star(i) for i in range(40)])
+    archive.embed("pca", components=3)
+    with FileLock(archive.path / "writer.lock"):
+        found = archive.outliers(k=3)
+    assert len(found.answers) == 3
+    assert archive.status()["scores"] == []
+    archive.outliers(k=3)
+    assert len(archive.status()["scores"]) == 1
+
+
+def star(i):
+    """One of many alike, with noise of its own."""
+    rng = np.random.default_rng(i)
+    wave = np.linspace(4000.0, 5000, 400)
+    flux = 10 + np.sin(wave / 50) + i / 20 * np.exp(-(((wave - 4500) / 20) ** 2))
+    return Spectrum(
+        axis=SpectralAxis(unit="Angstrom", values=wave), flux=flux + rng.normal(0, 0.1, 400),
+        uncertainty=np.full(400, 0.1), uncertainty_kind=UncertaintyKind.STD, flux_unit="Jy",
+        observation=Observation(obs_collection="C", obs_id=f"s{i}", target_name="Å Ω"),
+        provenance=Provenance(path="/s", reader="test"),
+    )  # fmt: skip
+
+
+def command(*words, **environment):
+    """The program itself: (exit code, standard output, standard error)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "spectrarium.cli.main", *map(str, words)], capture_output=True,
+        env={**os.environ, **environment}, timeout=120,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_command_line_at_its_edges(archive):
+    archive.ingest([star(i) for i in range(120)])
+    code, out, _ = command("find", "-a", archive.path, PYTHONIOENCODING="ascii")
+    assert code == 0
+    assert b"s1" in out
+    code, out, _ = command("find", "-a", archive.path, "--json", PYTHONIOENCODING="latin-1")
+    records = json.loads(out)
+    assert (code, len(records), records[0]["target_name"]) == (0, 120, "Å Ω")
+    code, _, err = command("find", "--nosuch", "--json")
+    assert code == 2
+    assert json.loads(err)["code"] == "bad_command_line"
+    code, _, err = command("find", "--json", SPECTRARIUM_WAIT_S="soon", SPECTRARIUM_WORKERS="x")
+    assert code == 2
+    assert json.loads(err)["code"] == "bad_setting"
+    assert json.loads(err)["where"].startswith("SPECTRARIUM_W")

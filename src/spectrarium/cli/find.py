@@ -15,12 +15,13 @@ from .output import archive_option, console, emit, json_option, opened, show_tab
 @click.option("--where", default=None, help="Filter, e.g. \"snr > 20 AND target_class = 'QSO'\".")
 @click.option("--target", default=None, help="Target name; case, blanks and _ do not matter.")
 @click.option("--columns", default=None, help="Columns by comma; `spectrarium catalogue list`.")
-@click.option("--limit", "-n", type=int, default=100, show_default=True, help="0 = no limit.")
+@click.option("--limit", "-n", type=click.IntRange(0), default=None,
+              help="0 = no limit [default: 100; with --json no limit].")  # fmt: skip
 @archive_option
 @json_option
 def command(
     cone: tuple[float, float, float] | None, where: str | None, target: str | None,
-    columns: str | None, limit: int, folder: Path | None, version: int | None, as_json: bool,
+    columns: str | None, limit: int | None, folder: Path | None, version: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Observations that meet every condition; those of a cone nearest first."""
     store = opened(folder, version).store
@@ -33,6 +34,8 @@ def command(
 
             raise UsageError(f"there is no column {name!r}", code="no_column",
                              remedy="`spectrarium catalogue list` names them")  # fmt: skip
+    if limit is None:  # a program would not see that something is missing
+        limit = 0 if as_json else 100
     shown = rows[:limit] if limit > 0 else rows
     records = store.catalogue(shown, names).to_pylist()
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import sys
@@ -10,7 +11,7 @@ import sys
 import click
 
 from .. import __version__
-from ..domain.errors import InternalError, SpectrariumError
+from ..domain.errors import InternalError, SpectrariumError, UsageError
 from .output import clean, error_console
 
 VERBS = {
@@ -65,6 +66,8 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every error becomes a message and an exit code here."""
     words = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks Å still shows the rest
+        sys.stdout.reconfigure(errors="replace")
     try:
         code = cli.main(words, prog_name="spectrarium", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -74,7 +77,10 @@ def main(arguments: list[str] | None = None) -> None:
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        if "--json" in words:
+            _report(UsageError(error.format_message(), code="bad_command_line"), True)
+        else:
+            error.show()
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         error_console.print(

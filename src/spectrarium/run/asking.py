@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..domain.derived import Embedding, NoiseSource, Region
-from ..domain.errors import DataError, UsageError
+from ..domain.errors import DataError, TransientError, UsageError
 from ..domain.progress import Progress, Silent
 from ..domain.spectrum import Spectrum
 from ..embed.encoder import Encoded, Encoder
@@ -26,6 +26,8 @@ from ..store.codec import encode
 from ..store.writer import open_writer
 from .embedding import chosen_by, load_model, made_at, prepared, summaries
 
+KEEP_WAIT_S = 5.0
+"""How long an answer waits for another writer before its scores are not kept."""
 PENDING_MOST = 20_000
 """Spectra newer than an embedding that a question encodes on the spot; beyond, `embed` first."""
 
@@ -305,9 +307,12 @@ def _scored(
     table = _compute(Explorer(archive, name), score, progress)
     table = table.replace_schema_metadata((table.schema.metadata or {}) | made_of)
     if keep:
-        with open_writer(archive.root, wait_s) as writer:
-            if writer.archive.version == archive.version:
-                writer.put_table(full, table)
+        try:
+            with open_writer(archive.root, min(wait_s, KEEP_WAIT_S)) as writer:
+                if writer.archive.version == archive.version:
+                    writer.put_table(full, table)
+        except TransientError as error:  # the answer is there, only the next asker pays again
+            progress.note(f"the scores are not kept: {error.what}")
     return table
 
 
