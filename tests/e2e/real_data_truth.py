@@ -124,6 +124,16 @@ NO_UNIT_FOLDERS = (
 )
 """Text files that state no unit: with ``wave_unit="Angstrom"`` they can be read."""
 
+WITH_POOL = tuple(
+    folder for folder in FOLDERS
+    if folder.split("/")[0] not in (
+        "desi_coadds",  # the pool merges the three arms
+        "format_zoo", "harps_ccf_hd224789",  # no pool
+        "pyhammer_sdss_templates", "snid_templates",  # binned; other templates
+    )
+)  # fmt: skip
+"""Folders of originals whose pool holds the same samples."""
+
 
 def fate_of(folder: str, name: str) -> Fate:
     """What must become of one original file."""

@@ -193,6 +193,19 @@ def _frame(text: str) -> str:
     return "SOURCE" if re.search(r"(^|[,;] )rest( frame)?( \(.*\))?$", text) else "unknown"
 
 
+def test_flux_without_a_continuum_has_no_signal_to_noise(filled, catalogue):
+    """SNID divides by the continuum and takes off 1: the level left is 0."""
+    flat = catalogue[catalogue.pool == "snid_templates"]
+    assert set(flat.normalisation) == {"continuum-subtracted"}
+    assert flat.snr.isna().all()
+    medians = [
+        np.median(s.flux[~s.mask])
+        for _, some in filled.archive.store.scan(_rows(filled.archive.store, flat.head(300)))
+        for s in some
+    ]
+    assert np.abs(np.median(medians)) < 0.02
+
+
 def test_the_same_files_again_change_nothing(filled):
     before = len(filled.archive)
     again = filled.archive.ingest([filled.pools / "fits", filled.pools / "parquet"], workers=0)

@@ -123,6 +123,10 @@ def test_a_divided_flux_has_lost_its_unit() -> None:
     assert said.normalisation is Normalisation.SCALED
     assert said.calibration is FluxCalibration.RELATIVE
     assert flux_kind_of("mJy").unit == "mJy"
+    flattened = flux_kind_of("SNID continuum-flattened, log-binned")
+    assert flattened.normalisation is Normalisation.CONTINUUM_SUBTRACTED
+    divided = flux_kind_of("continuum-normalised")
+    assert divided.normalisation is Normalisation.CONTINUUM_DIVIDED
     assert flux_kind_of("counts/relative").unit == "adu"
     assert flux_kind_of("relative f_lambda").unit is None
 

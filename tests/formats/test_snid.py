@@ -78,7 +78,7 @@ def test_what_the_template_says_of_itself(sn2002er: Path) -> None:
     s = spectra(SourceFile.open(sn2002er))[5]
     assert s.axis.specsys is SpecSys.SOURCE
     assert s.axis.medium is Medium.UNKNOWN
-    assert s.normalisation is Normalisation.CONTINUUM_DIVIDED
+    assert s.normalisation is Normalisation.CONTINUUM_SUBTRACTED
     assert s.flux_unit == ""
     assert s.uncertainty is None
     assert s.observation.redshift is None  # rest frame by construction is no redshift label

@@ -248,7 +248,9 @@ def flux_kind_of(text: str) -> FluxKind:
     if re.search(r"\s/\s*[a-z_]+\s*$", low):
         return FluxKind(None, FluxCalibration.RELATIVE, Normalisation.SCALED)
     normalisation = Normalisation.UNKNOWN
-    if "continuum-flattened" in low or "continuum-normali" in low:
+    if re.search(r"\bsnid\b", low):  # (f − continuum) / continuum: Blondin & Tonry 2007, §2
+        normalisation = Normalisation.CONTINUUM_SUBTRACTED
+    elif "continuum-flattened" in low or "continuum-normali" in low:
         normalisation = Normalisation.CONTINUUM_DIVIDED
     calibration = FluxCalibration.UNKNOWN
     if low.startswith(("normalised", "normalized")):

@@ -155,7 +155,8 @@ def _spectrum(
     return Spectrum(
         axis=axis, flux=flux, flags=flags, flag_scheme=_SCHEME, flux_unit="",
         flux_calibration=FluxCalibration.NORMALIZED,
-        normalisation=Normalisation.CONTINUUM_DIVIDED,
+        # divided by the continuum and 1 taken off: the level left is 0, and S/N has no meaning
+        normalisation=Normalisation.CONTINUUM_SUBTRACTED,
         observation=Observation(
             obs_collection=source.options.collection or "SNID-template",
             obs_id=f"{head.name}-{epoch:03d}", target_name=head.name,

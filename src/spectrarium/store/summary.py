@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..domain.spectrum import FlagScheme, Spectrum
+from ..domain.spectrum import FlagScheme, Normalisation, Spectrum
 from ..domain.units import C_KMS
 
 
@@ -48,7 +48,7 @@ def summarise(s: Spectrum, grid_id: int | None) -> Summary:
     snr, source = s.observation.snr, s.observation.snr_source
     if snr is not None:
         source = source or "delivered"
-    elif n_good:
+    elif n_good and s.normalisation is not Normalisation.CONTINUUM_SUBTRACTED:  # no level is left
         snr, source = _snr(flux, ivar, ~bad)
     return Summary(lo, hi, pixel_kms, n_good, snr, source)
 
