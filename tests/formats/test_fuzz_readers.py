@@ -154,6 +154,22 @@ def _start(hdu: object) -> int:
     return int(hdu.data_start - math.ceil((len(raw) + CARD) / BLOCK) * BLOCK)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("name", FITS)
+def test_without_a_mandatory_keyword_a_file_is_refused(name: str) -> None:
+    """What a size or type is must never be assumed: the rest would be read from elsewhere."""
+    original = seed(name)
+    for hdu in FitsFile(original, "x"):
+        start = _start(hdu)
+        for at in range(start, start + len(hdu.header.raw), CARD):
+            key = original[at : at + 8].decode().strip()
+            if re.fullmatch(r"XTENSION|BITPIX|NAXIS\d?|TFIELDS|TFORM\d+", key):
+                bad = original[:at] + b"COMMENT gone".ljust(CARD) + original[at + CARD :]
+                try:
+                    assert any(isinstance(item, DataError) for item in read(bad)), (hdu.index, key)
+                except DataError:
+                    continue
+
+
 @settings(max_examples=400 * SCALE, deadline=None, derandomize=not SEED,
           suppress_health_check=[HealthCheck.too_slow])  # fmt: skip
 @given(case=lying_headers())

@@ -23,7 +23,7 @@ from ..domain.spectrum import (
     Spectrum,
     UncertaintyKind,
 )
-from .desi_tables import Rows, arms
+from .desi_tables import Rows, arms, lonely
 from .fits import FitsFile, Hdu, Header
 from .header_values import provenance
 from .registry import CERTAIN, LIKELY, Item, NotASpectrum, Reader
@@ -68,6 +68,9 @@ def read(source: SourceFile) -> Iterator[Item]:
         hdu = _catalogue(fits)
         yield NotASpectrum("DESI redshift catalogue", hdu=None if hdu is None else hdu.index)
         return
+    for name in lonely(fits):
+        hdu = fits.names[name]
+        yield fits.bad(f"{name} has no counterpart: a camera is lost", "missing_hdu", hdu.index)
     rows = Rows(source)
     cameras: list[_Arm] = []
     for name in names:
@@ -106,7 +109,7 @@ def _target(source: SourceFile, rows: Rows, cameras: list[_Arm], row: int) -> It
                 observation=rows.observation(row, arm.name, arm.resolving_power(row)),
                 provenance=provenance(
                     source, "desi", hdu=arm.flux.index, row=row, pipeline=rows.pipeline,
-                    warnings=rows.warnings(row),
+                    warnings=(*rows.warnings(row), *arm.missing),
                 ),
             )  # fmt: skip
         except DataError as error:
@@ -176,6 +179,8 @@ class _Arm:
         self.ivar = _image(fits, f"{name}_IVAR", shape)
         self.mask = _image(fits, f"{name}_MASK", shape)
         self.flux = _image(fits, flux.name, shape) or _Image(flux)
+        absent = [x for x in ("IVAR", "MASK") if f"{name}_{x}" not in fits.names]
+        self.missing = tuple(f"the file has no {name}_{x}" for x in absent)
         resolution = fits.named(f"{name}_RESOLUTION")
         diagonals = resolution.shape if resolution is not None else ()
         fitting = len(diagonals) == 3 and (diagonals[0], diagonals[2]) == shape

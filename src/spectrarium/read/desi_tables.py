@@ -20,6 +20,8 @@ _FIBERMAP = (
     "PETAL_LOC", "NIGHT", "MJD", "EXPTIME", "COADD_EXPTIME", "COADD_NUMEXP", "COADD_FIBERSTATUS",
     "FIBERSTATUS", "MIN_MJD", "MAX_MJD", "MORPHTYPE", "EBV",
 )  # fmt: skip
+_TEXTS = {"DESINAME", "OBJTYPE", "MORPHTYPE"}
+_NUMBERS = {"TARGETID", "EXPID", "TILEID", "FIBER", "PETAL_LOC", "NIGHT"}
 _REDROCK = ("TARGETID", "Z", "ZERR", "ZWARN", "SPECTYPE", "SUBTYPE", "DELTACHI2")
 
 
@@ -27,6 +29,17 @@ def arms(fits: FitsFile) -> list[str]:
     """Camera names in file order: those with both a wavelength and a flux HDU."""
     found = [name[: -len("_WAVELENGTH")] for name in fits.names if name.endswith("_WAVELENGTH")]
     return [arm for arm in found if f"{arm}_FLUX" in fits.names]
+
+
+def lonely(fits: FitsFile) -> list[str]:
+    """Names of wavelength and flux HDUs that lack their counterpart."""
+    pairs = (("_WAVELENGTH", "_FLUX"), ("_FLUX", "_WAVELENGTH"))
+    return [
+        name
+        for name in fits.names
+        for ours, theirs in pairs
+        if name.endswith(ours) and name.removesuffix(ours) + theirs not in fits.names
+    ]
 
 
 @dataclass
@@ -41,7 +54,15 @@ class Rows:
         hdu = self.source.fits.named("FIBERMAP")
         if hdu is None:
             return {}
-        return {name: hdu.column(name) for name in _FIBERMAP if hdu.has(name)}
+        found = {name: hdu.column(name) for name in _FIBERMAP if hdu.has(name)}
+        for name, values in found.items():
+            kinds = "U" if name in _TEXTS else "iu" if name in _NUMBERS else "iuf"
+            if values.ndim != 1 or values.dtype.kind not in kinds:
+                raise hdu.file.bad(
+                    f"FIBERMAP column {name} has values of the type {values.dtype} and the shape "
+                    f"{values.shape[1:]}", "bad_column", hdu.index,
+                )  # fmt: skip
+        return found
 
     @cached_property
     def count(self) -> int:

@@ -76,7 +76,7 @@ class Hdu:
     def _structure(self) -> tuple[int, tuple[int, ...], int, int]:
         """BITPIX, NAXISn, PCOUNT and GCOUNT, wherever they stand."""
         index = self.index
-        bitpix, naxis = self._int(1, "BITPIX", 8), self._int(2, "NAXIS", 0)
+        bitpix, naxis = self._int(1, "BITPIX", 0), self._int(2, "NAXIS", -1)  # both mandatory
         if not 0 <= naxis <= _MAX_AXES or bitpix not in _BITPIX:
             raise self.file.bad(f"HDU {index} has NAXIS={naxis}, BITPIX={bitpix}", hdu=index)
         axes = tuple(self._int(2 + i, f"NAXIS{i}", -1) for i in range(1, naxis + 1))
@@ -351,7 +351,8 @@ class FitsFile:
         at, size = 0, len(data)
         while at < size:
             if self.hdus and data[at : at + 8] != b"XTENSION":
-                break  # trailing junk or padding, allowed by FITS 4.0 §3.5 (special records)
+                self._refuse_trailing(at)
+                break
             end, start = self._header_end(at)
             hdu = Hdu(self, len(self.hdus), Header(data[at:end]), start)
             if start + hdu.data_size > size:
@@ -361,6 +362,19 @@ class FitsFile:
                 )  # fmt: skip
             self.hdus.append(hdu)
             at = start + -(-hdu.data_size // BLOCK) * BLOCK
+
+    def _refuse_trailing(self, at: int) -> None:
+        """Blocks that are no padding behind the last HDU: a size above is wrong, or a name.
+
+        FITS comes in blocks, so that less than one is only junk. Special records (FITS 4.0 §3.5)
+        are deprecated and look just like data gone astray.
+        """
+        if len(self.data) - at >= BLOCK and bytes(self.data[at:]).strip(b"\x00 "):
+            last = len(self.hdus) - 1
+            raise self.bad(
+                f"HDU {last} ends at byte {at}, and {len(self.data) - at} bytes follow that are no "
+                "HDU: a header was damaged, or something was appended", "trailing_data", last,
+            )  # fmt: skip
 
     def bad(self, what: str, code: str = "bad_fits", hdu: int | None = None) -> DataError:
         """A DataError about this file."""

@@ -17,6 +17,7 @@ from .fits import Hdu, Header
 from .header_values import provenance
 from .image_axis import dispersion_unit, linear_wcs
 from .image_header import flux_unit, medium, observation, specsys
+from .image_parts import Companions, Part, companions, label, part_of
 from .registry import GENERIC, Item, NotASpectrum, Reader
 from .source import SourceFile
 
@@ -60,6 +61,9 @@ def read(source: SourceFile) -> Iterator[Item]:
     for hdu in source.fits:
         if not _is_spectral(hdu):
             continue
+        if part_of(hdu) is not Part.FLUX:
+            yield NotASpectrum(f"image extension {label(hdu)}", hdu=hdu.index)
+            continue
         try:
             yield from _read_hdu(source, hdu)
         except DataError as error:
@@ -77,12 +81,22 @@ def _read_hdu(source: SourceFile, hdu: Hdu) -> Iterator[Item]:
         return
     axis, notes = image_axis(source, hdu, n)
     image = hdu.image().reshape(-1, n)
+    beside = companions(hdu)
     for i, flux in enumerate(image):
         row = i if rows > 1 else None
         if rows > 1 and not np.count_nonzero(flux):
             yield NotASpectrum("a row of zeros", hdu=hdu.index, row=i)
             continue
-        yield _spectrum(source, hdu, axis, flux, row, notes)
+        yield _spectrum(source, hdu, axis, flux, row, notes, _row_of(beside, i, n))
+
+
+def _row_of(beside: Companions, row: int, n: int) -> Companions:
+    """The companions of one row of a two-dimensional image."""
+    error, flags = (
+        None if array is None else array.reshape(-1, n)[row]
+        for array in (beside.uncertainty, beside.flags)
+    )
+    return beside._replace(uncertainty=error, flags=flags)
 
 
 def image_axis(source: SourceFile, hdu: Hdu, n: int) -> tuple[SpectralAxis, tuple[str, ...]]:
@@ -152,15 +166,19 @@ def _frame(source: SourceFile, header: Header, ctype: str) -> tuple[SpecSys, tup
 
 def _spectrum(
     source: SourceFile, hdu: Hdu, axis: SpectralAxis, flux: NDArray[Any], row: int | None,
-    notes: tuple[str, ...],
+    notes: tuple[str, ...], beside: Companions,
 ) -> Spectrum:  # fmt: skip
     noted = observation(source, hdu.header, "FITS")
     unit = flux_unit(source, hdu.header, flux)
     return Spectrum(
         axis=axis, flux=flux, observation=noted.observation,
         flux_unit=unit.text, flux_calibration=unit.calibration,
-        provenance=provenance(source, "fits-image", hdu=hdu.index, row=row,
-                              warnings=(*notes, *noted.warnings, *unit.warnings)),
+        uncertainty=beside.uncertainty, uncertainty_kind=beside.uncertainty_kind,
+        flags=beside.flags, flag_scheme=beside.flag_scheme,
+        provenance=provenance(
+            source, "fits-image", hdu=hdu.index, row=row,
+            warnings=(*notes, *noted.warnings, *unit.warnings, *beside.notes),
+        ),
     )  # fmt: skip
 
 
@@ -172,8 +190,9 @@ READERS = (
         read=read,
         medium="from CTYPE1 (AWAV air, WAVE vacuum) or AIRORVAC; else unknown",
         frame="SPECSYS or the suffix of CTYPE1 (VELO-LSR); else unknown",
-        uncertainty="none",
-        mask="none",
+        uncertainty="the image extension of the flux's shape that calls itself error, variance or "
+        "ivar, else none",
+        mask="the integer extension that calls itself mask, quality or flags: non-zero is bad",
         why_own="specutils' wcs1d-fits takes an axis without unit for metres, and drops medium, "
         "frame and further rows",
         source="FITS Paper III (Greisen et al. 2006); Å is assumed, and noted, where neither "

@@ -21,6 +21,7 @@ from .fits import Hdu, Header
 from .header_values import provenance
 from .image1d import READERS as IMAGE_READERS
 from .image_header import flux_unit, observation
+from .image_parts import Part, companions, label, part_of
 from .iraf_lines import Line, image_lines
 from .iraf_wcs import wat
 from .registry import LIKELY, Item, NotASpectrum, Reader
@@ -58,6 +59,9 @@ def read(source: SourceFile) -> Iterator[Item]:
     """Spectra of every IRAF image in the file, a DataError for each that has no dispersion."""
     for hdu in source.fits:
         if not _is_iraf(hdu):
+            continue
+        if part_of(hdu) is not Part.FLUX:
+            yield NotASpectrum(f"image extension {label(hdu)}", hdu=hdu.index)
             continue
         try:
             yield from _read_hdu(source, hdu)
@@ -171,6 +175,9 @@ def _arrays(
         sigma = error_companion(source, hdu, bands[roles["flux"]].shape)
     if sigma is not None:
         out |= {"uncertainty": sigma, "uncertainty_kind": UncertaintyKind.STD}
+    elif len(hdu.axes) == 1:
+        beside = companions(hdu)
+        out |= {"uncertainty": beside.uncertainty, "uncertainty_kind": beside.uncertainty_kind}
     return out
 
 
@@ -216,7 +223,8 @@ READERS = (
         read=read,
         medium="AIRORVAC / VACUUM keyword, else unknown",
         frame="SPECSYS, or DOPCORnn equal to VHELIO; else unknown",
-        uncertainty="std from the sigma band, or from the error file of a SIGFILE pair",
+        uncertainty="std from the sigma band, from the error file of a SIGFILE pair, or from an "
+        "extension that calls itself error, variance or ivar",
         mask="none; pixels beyond nw of a multispec line are flagged",
         why_own="specutils misreads log-linear files (axis of log10 values taken for Å) and "
         "refuses splines, pixel arrays, bands and older headers",

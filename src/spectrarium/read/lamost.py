@@ -169,9 +169,14 @@ def _read_mrs(source: SourceFile) -> Iterator[Item]:
     header = source.fits.primary
     for hdu in source.fits.hdus[1:]:
         arm = _arm(hdu)
-        if arm is None or not _cells(hdu):
+        if arm is None and not _cells(hdu):
             continue  # Information: a table about the exposures
         try:
+            if arm is None or not _cells(hdu):
+                what = f"the arm in HDU {hdu.name!r}" if arm else "an arm of an unknown name"
+                lacks = "" if arm is None else " lacks FLUX or IVAR"
+                raise DataError(f"{what}{lacks}: the file is damaged", code="bad_arm",
+                                where=source.where, remedy="fetch the file again")  # fmt: skip
             observation = _mrs_observation(source, header, hdu, arm)
             yield _from_table(source, header, hdu, "lamost-mrs", observation)
         except DataError as error:

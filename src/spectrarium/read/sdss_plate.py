@@ -45,7 +45,10 @@ def _is_log_image(source: SourceFile) -> bool:
 
 
 def _recognise_plate(source: SourceFile) -> int:
-    return CERTAIN if _is_log_image(source) and "FIBERID" not in source.fits.primary else 0
+    if not _is_log_image(source):
+        return 0
+    header = source.fits.primary  # RAOBJ and FIBERID belong to one object: rows are no fibres
+    return 0 if "FIBERID" in header or "RAOBJ" in header else CERTAIN
 
 
 def _recognise_spspec(source: SourceFile) -> int:
