@@ -1,4 +1,4 @@
-"""Where the real spectra are, and what must not be skipped."""
+"""Where the real spectra are."""
 
 from __future__ import annotations
 
@@ -6,17 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-
-REQUIRED = set(filter(None, os.environ.get("SPECTRARIUM_REQUIRE", "").split(",")))
-
-
-def need(name: str, present: bool, reason: str) -> None:
-    """Skip with a reason when `name` is absent; fail instead if SPECTRARIUM_REQUIRE names it."""
-    if present:
-        return
-    if name in REQUIRED:
-        pytest.fail(f"{name} is required here, but {reason}")
-    pytest.skip(reason)
+from required import need
 
 
 @pytest.fixture(scope="session")

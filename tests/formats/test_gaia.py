@@ -12,7 +12,7 @@ import pytest
 from astropy.io import fits
 from astropy.io.votable import from_table
 from astropy.table import Table
-from conftest import need
+from required import need
 
 from spectrarium.domain.axis import Medium, SpecSys
 from spectrarium.domain.errors import DataError

@@ -16,7 +16,7 @@ import pytest
 from astropy import units as u
 from astropy.io import fits, votable
 from astropy.table import Table
-from conftest import need
+from required import need
 
 import spectrarium as sp
 from spectrarium.cli.main import main
