@@ -24,7 +24,7 @@ from spectrarium.plot.labels import flux_label, unit_label, wave_label
 from spectrarium.plot.neighbours import Panel, plot_neighbours
 from spectrarium.plot.outliers import plot_outliers
 from spectrarium.plot.spectrum import plot_spectrum
-from spectrarium.plot.style import DARK, LIGHT, save, settle, shorten
+from spectrarium.plot.style import DARK, LIGHT, new_figure, save, settle, shorten
 
 WAVE = np.linspace(3800.0, 9200.0, 3000)
 
@@ -199,6 +199,28 @@ def test_a_long_spectrum_is_thinned_to_its_extremes():
     assert np.nanmax(f) == 50
     assert np.nanmin(f) == np.nanmin(flux)
     assert np.all(np.diff(w) > 0)
+
+
+def test_a_gap_between_orders_is_not_drawn_over():
+    order = np.append(np.linspace(0.0, 100.0, 30_000), 100.0)
+    wave = np.concatenate([8000 + order, 8150 + order, 8240 + order])  # a gap, then an overlap
+    flux = np.ones(wave.size)
+    flux[30_000::30_001] = np.nan
+    w, f = thinned(wave, flux)
+    assert f.size < 13_000
+    drawn = np.isfinite(f[:-1]) & np.isfinite(f[1:])
+    assert np.diff(w)[drawn].max() < 1.0
+    assert np.diff(w)[drawn].min() > 0
+
+
+def test_pictures_that_cannot_be_written_say_so(tmp_path):
+    for path in (tmp_path / "x.xyz", tmp_path / "x", tmp_path):
+        with pytest.raises(UsageError) as caught:
+            save(new_figure(), path)
+        assert caught.value.code == "cannot_write"
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError):
+        save(new_figure(), tmp_path / "file" / "x.png")
 
 
 def test_intervals_of_masked_pixels():

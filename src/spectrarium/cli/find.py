@@ -43,6 +43,7 @@ def command(
         return
     if columns is None:
         names = [n for n in names if any(r[n] is not None for r in records) or n == "obs_id"]
-    show_table(records, names)
+    if records:
+        show_table(records, names)
     more = f", the first {len(shown)} shown" if len(shown) < len(rows) else ""
     console.print(f"[dim]{len(rows)} of {len(store)} observations{more}[/]")

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import numpy as np
@@ -19,8 +19,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from ..api import Archive, open_archive
 from ..settings import Settings
+
+if TYPE_CHECKING:
+    from ..api import Archive
 
 console = Console(highlight=False)
 if not console.is_terminal:  # a pipe or file has no width: do not fold what programs will cut
@@ -65,6 +67,8 @@ def declare_options(command: F) -> F:
 
 def opened(folder: Path | None, version: int | None = None) -> Archive:
     """The archive a command works on."""
+    from ..api import open_archive  # only here: help and version need not wait for it
+
     return open_archive(folder or Settings().archive, version)
 
 
@@ -117,9 +121,13 @@ def cell(value: Any, name: str = "") -> str:
             return "–"
         if name in ("s_ra", "s_dec"):
             return f"{value:.5f}"
-        if name.startswith(("t_m", "mjd", "bjd")):
+        if name.startswith(("t_m", "mjd", "bjd")) or name.endswith("mjd"):
             return f"{value:.4f}"
-        return f"{value:.4g}" if abs(value) < 1e5 else f"{value:.6g}"
+        if name.startswith("wave_"):
+            return f"{value:.2f}"
+        if name in ("em_min", "em_max"):
+            return f"{value:.5g}"
+        return f"{value:.0f}" if 1e4 <= abs(value) < 1e6 else f"{value:.4g}"
     return clean(value)
 
 

@@ -9,9 +9,11 @@ import click
 import numpy as np
 
 from ..domain.spectrum import Spectrum
+from ..store.schema import CATALOGUE
 from .output import archive_option, cell, console, emit, json_option, opened
 
 _HIDDEN = {"dataproduct_type", "obs_publisher_did"}
+_UNITS = {c.name: f" {c.unit}" for c in CATALOGUE if c.unit}
 
 
 @click.command()
@@ -41,7 +43,8 @@ def command(
     known = {k: v for k, v in (record | facts).items() if v is not None and k not in _HIDDEN}
     width = max(map(len, known))
     for name, value in known.items():
-        console.print(f"{name:<{width}}  {cell(value, name)}", markup=False)
+        unit = _UNITS.get(name, "")
+        console.print(f"{name:<{width}}  {cell(value, name)}{unit}", markup=False)
 
 
 def _facts(s: Spectrum) -> dict[str, Any]:

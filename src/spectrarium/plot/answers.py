@@ -43,7 +43,7 @@ def outliers_figures(archive: Archive, found: Outliers, dark: bool = False) -> d
         panels = [
             Panel(flux=a.flux, ivar=a.ivar, model=a.reconstruction, regions=a.drivers,
                   name=names[i],
-                  note=f"{a.significance:+.1f} σ   {found.score} {a.value:.3g}   S/N {a.snr:.0f}")
+                  note=f"{a.significance:+.1f} σ   score {a.value:.3g}   S/N {a.snr:.0f}")
             for i, a in enumerate(shown)
         ]  # fmt: skip
         out[model] = outliers_figure(

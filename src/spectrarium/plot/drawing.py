@@ -54,14 +54,28 @@ def draw_flux(
 def thinned(
     wave: NDArray[Any], flux: NDArray[Any], columns: int = _MOST_POINTS // 4
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Lowest and highest sample of each of `columns` stretches, in order."""
+    """Lowest and highest sample of each of `columns` stretches, in order; wide gaps stay gaps."""
     n = flux.size // columns * columns
     block = np.where(np.isfinite(flux[:n]), flux[:n], np.nan).reshape(columns, -1)
     offset = np.arange(columns) * block.shape[1]
     low = offset + np.argmin(np.where(np.isnan(block), np.inf, block), axis=1)
     high = offset + np.argmax(np.where(np.isnan(block), -np.inf, block), axis=1)
-    index = np.unique(np.concatenate([low, high, np.arange(n, flux.size)]))
+    gaps = _gap_edges(wave, flux, columns)
+    index = np.unique(np.concatenate([low, high, gaps, np.arange(n, flux.size)]))
     return wave[index], flux[index]
+
+
+def _gap_edges(wave: NDArray[Any], flux: NDArray[Any], columns: int) -> NDArray[np.intp]:
+    """The samples on both sides of each gap that can be seen, and a NaN between them.
+
+    Echelle orders are parted by one NaN: the next may begin far away, or before the last ends.
+    """
+    there = np.flatnonzero(np.isfinite(flux))
+    before, after = there[:-1], there[1:]
+    step = wave[after] - wave[before]
+    widest = (np.max(wave) - np.min(wave)) / columns
+    seen = (after - before > 1) & ((step > widest) | (step < 0))
+    return np.concatenate([before[seen], before[seen] + 1, after[seen]])
 
 
 def draw_band(

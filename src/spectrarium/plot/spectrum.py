@@ -63,6 +63,7 @@ def plot_spectrum(
         _draw(axes, spectrum, wave * to_unit, flux, sigma, mask, theme)
         shown = window_aa or (float(wave[~mask].min()), float(wave[~mask].max()))
         axes.set_xlim(shown[0] * to_unit, shown[1] * to_unit)
+        axes.tick_params(axis="x", which="major", pad=7.0)  # clear of a 0 at the corner
         axes.set_xlabel(wave_label(spectrum.axis.medium, spectrum.axis.specsys, unit))
         axes.set_ylabel(flux_label(spectrum.flux_unit, spectrum.normalisation))
         z = _redshift(spectrum, redshift)
@@ -160,7 +161,10 @@ def known_lines(
 def describe(spectrum: Spectrum) -> str:
     """``SDSS 0618-52049-0372 · STAR M1 · z = −0.0001 · S/N 50``, as far as it is known."""
     o = spectrum.observation
-    parts = [" ".join(filter(None, (o.obs_collection, o.obs_id or o.target_name)))]
+    name = o.obs_id or o.target_name or ""
+    parts = [name if o.obs_collection in name else f"{o.obs_collection} {name}".strip()]
+    if o.target_name and o.target_name not in name:
+        parts.append(o.target_name)
     subclass = o.metadata.get("subclass")
     if o.target_class:
         parts.append(" ".join(filter(None, (o.target_class, str(subclass or "").strip()))))

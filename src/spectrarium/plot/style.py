@@ -14,6 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from ..domain.errors import UsageError
+
 DPI = 160
 """1600 × 1200 pixels are 10 × 7.5 inches: 10-point type is 22 pixels high."""
 
@@ -75,12 +77,27 @@ def new_figure(width_px: int = 1600, height_px: int = 1200) -> Figure:
 
 
 def save(figure: Figure, path: Path | str) -> Path:
-    """Write a PNG, PDF or SVG (by suffix); returns the path."""
+    """Write a PNG, PDF or SVG (by suffix); returns the path.
+
+    Raises
+    ------
+    UsageError (cannot_write) : no kind of picture has this suffix, or the path may not be written
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix[1:].lower() not in figure.canvas.get_supported_filetypes():
+        what = f"no kind of picture ends in {path.suffix!r}"
+        raise UsageError(
+            what, code="cannot_write", where=str(path), remedy="use .png, .pdf or .svg"
+        )
     settle(figure)
-    with mpl.rc_context({"svg.hashsalt": "spectrarium"}):
-        figure.savefig(path, dpi=DPI, facecolor=figure.get_facecolor())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with mpl.rc_context({"svg.hashsalt": "spectrarium"}):
+            figure.savefig(path, dpi=DPI, facecolor=figure.get_facecolor())
+    except OSError as error:
+        what = f"the picture cannot be written: {error.strerror or error}"
+        raise UsageError(what, code="cannot_write", where=str(path),
+                         remedy="choose another path") from error  # fmt: skip
     return path
 
 
