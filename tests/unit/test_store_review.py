@@ -309,3 +309,21 @@ def test_labels_as_of_a_past_version(tmp_path):
     assert named(Archive(tmp_path / "a"), "x > 4") == ["t-0"]
     add_spectra(tmp_path / "a", [make(0, flux=make(0).flux + 1)])
     assert named(Archive(tmp_path / "a"), "x > 4") == ["t-0"], "a new version keeps its labels"
+
+
+def test_long_grids_of_their_own_stay_within_a_bound(tmp_path, monkeypatch):
+    import spectrarium.store.pixels as module
+
+    def own_grid(i):
+        s = make(i, n=2000)
+        return s.replace(
+            axis=dataclasses.replace(s.axis, values=s.axis.values + np.float32(i) / 99)
+        )
+
+    add_spectra(tmp_path / "a", [own_grid(i) for i in range(30)])
+    archive = Archive(tmp_path / "a")
+    archive.pixels._grid_cache = module._Recent(512, max_bytes=10 * 8000)
+    for i, s in enumerate(archive.read_rows(np.arange(30))):
+        assert same(s, own_grid(i))
+    assert archive.pixels._grid_cache._bytes <= 10 * 8000
+    assert len(archive.pixels._grid_cache._items) == 10

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..domain.derived import Embedding, NoiseSource, Region
+from ..domain.derived import Embedding, Region
 from ..domain.errors import DataError, TransientError, UsageError
 from ..domain.progress import Progress, Silent
 from ..domain.spectrum import Spectrum
@@ -26,8 +26,7 @@ from ..store.codec import encode
 from ..store.writer import open_writer
 from .embedding import chosen_by, load_model, made_at, prepared, summaries
 
-KEEP_WAIT_S = 5.0
-"""How long an answer waits for another writer before its scores are not kept."""
+KEEP_WAIT_S = 5.0  # an answer waits no longer for another writer to keep its scores
 PENDING_MOST = 20_000
 """Spectra newer than an embedding that a question encodes on the spot; beyond, `embed` first."""
 
@@ -301,8 +300,7 @@ def _scored(
     }
     if full in archive.manifest.datasets:
         stored = archive.table(full)
-        meta = stored.schema.metadata or {}
-        if all(meta.get(key) == value for key, value in made_of.items()):
+        if made_of.items() <= (stored.schema.metadata or {}).items():
             return stored
     table = _compute(Explorer(archive, name), score, progress)
     table = table.replace_schema_metadata((table.schema.metadata or {}) | made_of)
@@ -399,5 +397,4 @@ def _answer(
     )  # fmt: skip
 
 
-__all__ = ["Answer", "Explorer", "NoiseSource", "Outliers", "Similar", "asdict", "outliers",
-           "query_spectrum", "similar"]  # fmt: skip
+__all__ = ["Answer", "Explorer", "Outliers", "Similar", "outliers", "query_spectrum", "similar"]

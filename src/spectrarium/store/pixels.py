@@ -23,10 +23,12 @@ V = TypeVar("V")
 
 
 class _Recent(Generic[V]):
-    """A small least-recently-used cache."""
+    """A small least-recently-used cache, bounded in number and in bytes of its arrays."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, max_bytes: int = 2**29) -> None:
         self._size = size
+        self._max_bytes = max_bytes
+        self._bytes = 0
         self._items: OrderedDict[Hashable, V] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -39,9 +41,13 @@ class _Recent(Generic[V]):
 
     def put(self, key: Hashable, value: V) -> None:
         with self._lock:
+            self._bytes += getattr(value, "nbytes", 0) - getattr(self._items.get(key), "nbytes", 0)
             self._items[key] = value
-            while len(self._items) > self._size:
-                self._items.popitem(last=False)
+            while len(self._items) > self._size or (
+                self._bytes > self._max_bytes and len(self._items) > 1
+            ):
+                _, old = self._items.popitem(last=False)
+                self._bytes -= getattr(old, "nbytes", 0)
 
 
 class Pixels:
