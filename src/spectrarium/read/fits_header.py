@@ -15,6 +15,7 @@ CARD = 80
 _QUICK_LOOKUPS = 6
 _LONG = 64 * CARD
 _HIERARCH = int.from_bytes(b"HIERARCH", "little")
+_EQUALS = ord("=")
 _MJD_ZERO = datetime(1858, 11, 17)
 Value = str | int | float | bool | None
 _Array = np.ndarray[Any, Any]
@@ -131,6 +132,10 @@ class Header:
 
     def _find(self, key: str) -> int:
         """Byte offset of the first card of `key`, or -1."""
+        if self._index is not None:
+            at = self._index.get(_padded(key), -1)
+            if at >= 0 and self.raw[at + 8] == _EQUALS:
+                return at
         if key.startswith("HIERARCH "):
             key = key[9:]
         short = len(key) <= 8 and " " not in key
@@ -214,6 +219,10 @@ class Header:
     def value_at(self, start: int) -> Value:
         """Value of the card at byte offset `start`, CONTINUE cards included."""
         card = self.raw[start : start + CARD].decode("latin-1")
+        if card[8:11] == "= '":  # the usual text: in fixed format, in one card, no quote inside
+            end = card.find("'", 11)
+            if end > 0 and card[end + 1 : end + 2] in ("", " ", "/") and card[end - 1] != "&":
+                return card[11:end].rstrip()
         body = card[9:] if card[8:9] == "=" else card.partition("=")[2]
         stripped = body.lstrip()
         if not stripped.startswith("'"):
@@ -267,10 +276,8 @@ def _literal(token: str) -> Value:
         return False
     if "_" in token:
         return token  # Python reads 1_000 as a number, FITS does not
-    try:
+    if token.isdecimal() or (token[0] in "+-" and token[1:].isdecimal()):
         return int(token)
-    except ValueError:
-        pass
     try:
         return float(token.replace("D", "E").replace("d", "e"))
     except ValueError:

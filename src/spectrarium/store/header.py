@@ -10,6 +10,7 @@ import dataclasses
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -60,32 +61,43 @@ class Header:
 
 def _rest(s: Spectrum, grid_id: int | None) -> str:
     a = s.axis
-    axis: dict[str, Any] = {"unit": a.unit, "scale": a.scale, "medium": a.medium,
-                            "specsys": a.specsys}  # fmt: skip
-    if a.rest_frequency_hz is not None:
-        axis["rest_frequency_hz"] = a.rest_frequency_hz
-    if grid_id is not None:
-        axis["grid"] = grid_id
-    else:
-        assert a.wcs is not None
-        axis["wcs"] = [a.wcs.crval, a.wcs.cdelt, a.wcs.crpix, a.wcs.n]
-    dtype = {"flux": _dtype(s.flux)}
-    if s.uncertainty is not None:
-        dtype["uncertainty"] = _dtype(s.uncertainty)
-    if s.flags is not None:
-        dtype["flags"] = _dtype(s.flags)
-    head: dict[str, Any] = {
-        "axis": axis, "dtype": dtype, "shape": s.flux.shape,
-        "uncertainty_kind": s.uncertainty_kind, "flux_unit": s.flux_unit, "flux_ucd": s.flux_ucd,
-        "flux_calibration": s.flux_calibration, "normalisation": s.normalisation,
-    }  # fmt: skip
-    if s.extras:
-        head["extras"] = [(name, _dtype(x)) for name, x in s.extras.items()]
-    if isinstance(s, EchelleSpectrum):
-        head["orders"] = s.order_numbers
-        head["trace"] = s.trace
-    text = to_json(head)[1:-1]
-    return text if s.flag_scheme is None else f'{text},"scheme":{_scheme(s.flag_scheme)}'
+    dtypes = tuple(
+        (name, _dtype(x))
+        for name, x in (("flux", s.flux), ("uncertainty", s.uncertainty), ("flags", s.flags))
+        if x is not None
+    )
+    extras = tuple((name, _dtype(x)) for name, x in s.extras.items())
+    orders = (s.order_numbers, s.trace) if isinstance(s, EchelleSpectrum) else None
+    text = _template(
+        (a.unit, a.scale, a.medium, a.specsys, a.rest_frequency_hz, a.wcs), dtypes, s.flux.shape,
+        (s.uncertainty_kind, s.flux_unit, s.flux_ucd, s.flux_calibration, s.normalisation),
+        extras, orders,
+    )  # fmt: skip
+    grid = "" if grid_id is None else f'"grid":{grid_id},'
+    scheme = "" if s.flag_scheme is None else f',"scheme":{_scheme(s.flag_scheme)}'
+    return f'"axis":{{{grid}{text}{scheme}'
+
+
+@lru_cache(maxsize=256)
+def _template(
+    axis: tuple[Any, ...], dtypes: tuple[tuple[str, str], ...], shape: tuple[int, ...],
+    kinds: tuple[Any, ...], extras: tuple[tuple[str, str], ...], orders: tuple[Any, ...] | None,
+) -> str:  # fmt: skip
+    """What most spectra of a survey share, from the axis's first value on."""
+    unit, scale, medium, specsys, rest_frequency_hz, wcs = axis
+    about: dict[str, Any] = {"unit": unit, "scale": scale, "medium": medium, "specsys": specsys}
+    if rest_frequency_hz is not None:
+        about["rest_frequency_hz"] = rest_frequency_hz
+    if wcs is not None:
+        about["wcs"] = [wcs.crval, wcs.cdelt, wcs.crpix, wcs.n]
+    names = ("uncertainty_kind", "flux_unit", "flux_ucd", "flux_calibration", "normalisation")
+    head: dict[str, Any] = {"dtype": dict(dtypes), "shape": shape}
+    head |= zip(names, kinds, strict=True)
+    if extras:
+        head["extras"] = extras
+    if orders is not None:
+        head["orders"], head["trace"] = orders
+    return f"{to_json(about)[1:]},{to_json(head)[1:-1]}"
 
 
 def _dtype(array: np.ndarray[Any, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..domain.spectrum import FlagScheme, Normalisation, Spectrum
+from ..domain.spectrum import FlagScheme, Normalisation, Spectrum, UncertaintyKind
 from ..domain.units import C_KMS
 
 
@@ -39,8 +39,11 @@ def summarise(s: Spectrum, grid_id: int | None) -> Summary:
     bad = ~np.isfinite(flux) if flux.dtype.kind == "f" else np.zeros(flux.shape, bool)
     if bad_wave is not None:
         bad |= bad_wave
-    ivar = s.ivar
-    if ivar is not None:
+    ivar = None
+    given, kind = s.uncertainty, s.uncertainty_kind
+    if given is not None and kind is UncertaintyKind.IVAR and s.observation.snr is not None:
+        bad |= ~((given > 0) & (given < np.inf))  # as `ivar` has it, without a copy in float64
+    elif (ivar := s.ivar) is not None:
         bad |= ivar == 0
     if s.flags is not None:
         bad |= (s.flag_scheme or FlagScheme("unknown")).mask(s.flags)
