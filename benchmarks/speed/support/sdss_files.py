@@ -45,16 +45,17 @@ class SpecLite:
         reader are fillers (the survey's own tables have 126 or 236)
     """
 
-    def __init__(self, label_columns: int = 30, seed: int = 0) -> None:
+    def __init__(self, label_columns: int = 30, n_pix: int = N_PIX, seed: int = 0) -> None:
+        self._n = n_pix
         self._rng = np.random.default_rng(seed)
-        self._bytes = bytearray(_template(self._rng, label_columns))
+        self._bytes = bytearray(_template(self._rng, label_columns, n_pix))
         with fits.open(io.BytesIO(bytes(self._bytes))) as hdus:
             self._table = hdus[1].header, hdus[1].fileinfo()["datLoc"]
             self._labels = hdus[2].fileinfo()["datLoc"]
             layout = hdus[2].columns.dtype.newbyteorder(">")
         raw = np.frombuffer(self._bytes, "u1")
         rows = self._table[1]
-        self.rows = raw[rows : rows + N_PIX * 32].view(_ROW)
+        self.rows = raw[rows : rows + n_pix * 32].view(_ROW)
         self.label = raw[self._labels : self._labels + layout.itemsize].view(layout)
         self._flux = self.rows["flux"].copy()
 
@@ -66,9 +67,9 @@ class SpecLite:
         plate, mjd, fiber = 3500 + i // 1000, 55100 + (i // 1000) % 500, 1 + i % 1000
         ra, dec = (i * 137.50776405) % 360.0, -10.0 + (i * 0.0617) % 70.0
         start = 3.5534 + 1e-4 * (i % N_GRIDS)
-        self.rows["loglam"] = start + 1e-4 * np.arange(N_PIX)
-        self.rows["flux"] = self._flux + self._rng.normal(0, 1, N_PIX)
-        self.rows["ivar"] = self._rng.uniform(0.5, 1.5, N_PIX)
+        self.rows["loglam"] = start + 1e-4 * np.arange(self._n)
+        self.rows["flux"] = self._flux + self._rng.standard_normal(self._n, np.float32)
+        self.rows["ivar"] = self._rng.random(self._n, np.float32) + 0.5
         for key, value in (("PLATEID", plate), ("MJD", mjd), ("FIBERID", fiber),
                            ("PLUG_RA", ra), ("PLUG_DEC", dec), ("COEFF0", start)):  # fmt: skip
             self._card(key, value)
@@ -88,14 +89,14 @@ _ROW = np.dtype([
 ])  # fmt: skip
 
 
-def _template(rng: np.random.Generator, label_columns: int) -> bytes:
+def _template(rng: np.random.Generator, label_columns: int, n_pix: int) -> bytes:
     primary = fits.PrimaryHDU()
     for key, value in _CARDS.items():
         primary.header[key] = value
-    rows = np.zeros(N_PIX, _ROW)
-    x = np.linspace(0, 1, N_PIX)
+    rows = np.zeros(n_pix, _ROW)
+    x = np.linspace(0, 1, n_pix)
     rows["flux"] = 20 + 10 * np.sin(5 * x) + 30 * np.exp(-(((x - 0.4) / 0.001) ** 2))
-    rows["model"], rows["sky"] = rows["flux"], rng.uniform(1, 9, N_PIX)
+    rows["model"], rows["sky"] = rows["flux"], rng.uniform(1, 9, n_pix)
     rows["wdisp"] = 0.9 + 0.2 * x
     rows["and_mask"][::97] = 1 << 23
     rows["or_mask"] = rows["and_mask"]
@@ -121,13 +122,15 @@ def _one_row(values: dict[str, Any]) -> np.ndarray[Any, Any]:
     return np.array([tuple(values.values())], dtype=dtype)
 
 
-def write_files(folder: Path, n: int, label_columns: int = 30) -> list[str]:
-    """n files in subfolders of 1000; their paths."""
-    made = SpecLite(label_columns)
+def write_files(
+    folder: Path, n: int, label_columns: int = 30, n_pix: int = N_PIX, first: int = 0
+) -> list[str]:
+    """Files number first … first + n in subfolders of 1000; their paths."""
+    made = SpecLite(label_columns, n_pix)
     paths = []
-    for i in range(n):
+    for i in range(first, first + n):
         below = folder / f"{3500 + i // 1000}"
-        if i % 1000 == 0:
+        if i % 1000 == 0 or not paths:
             below.mkdir(parents=True, exist_ok=True)
         path = below / f"spec-{i:07d}.fits"
         path.write_bytes(made.nth(i))
