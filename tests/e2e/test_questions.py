@@ -171,7 +171,7 @@ def test_what_no_model_covers_says_why(asked, tmp_path):
     with pytest.raises(UsageError) as caught:
         archive.similar("infrared")
     assert caught.value.code == "not_covered"
-    assert "covers 0 %" in caught.value.remedy
+    assert "covers 0 %" in caught.value.what
     report = archive.embed()
     assert report.covered + sum(report.left_out.values()) == report.observations
 

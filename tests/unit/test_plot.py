@@ -24,7 +24,7 @@ from spectrarium.plot.labels import flux_label, unit_label, wave_label
 from spectrarium.plot.neighbours import Panel, plot_neighbours
 from spectrarium.plot.outliers import plot_outliers
 from spectrarium.plot.spectrum import plot_spectrum
-from spectrarium.plot.style import DARK, LIGHT, new_figure, save, settle, shorten
+from spectrarium.plot.style import DARK, LIGHT, new_figure, save, settle, shorten, themed
 
 WAVE = np.linspace(3800.0, 9200.0, 3000)
 
@@ -259,3 +259,12 @@ def test_shortened_names_keep_the_id():
     assert shorten(name, 30) == "SDSS 0618-52049-0372  GALAXY…"
     assert shorten(name, 22) == "SDSS 0618-52049-0372"
     assert shorten("abcdefghij", 5) == "ab…ij"
+
+
+def test_tex_switched_on_by_another_library_does_no_harm(tmp_path):
+    with mpl.rc_context({"text.usetex": True}):
+        with themed(LIGHT):
+            figure = new_figure()
+            figure.add_subplot().set_ylabel(flux_label("1e-17 erg s-1 cm-2 Angstrom-1"))
+        save(figure, tmp_path / "x.png")
+    assert (tmp_path / "x.png").stat().st_size > 1000

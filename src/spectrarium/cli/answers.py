@@ -7,7 +7,7 @@ from typing import Any
 from ..api import Archive
 from ..run.asking import Answer
 
-LABELS = ("target_class", "target_name", "obs_collection", "redshift")
+LABELS = ("class", "target_name", "obs_collection", "redshift")
 
 
 def answer_records(archive: Archive, answers: list[Answer], value: str) -> list[dict[str, Any]]:
@@ -18,7 +18,7 @@ def answer_records(archive: Archive, answers: list[Answer], value: str) -> list[
     table = archive.store.catalogue(rows, columns).to_pylist()
     out = []
     for answer, known, kind in zip(answers, table, archive.store.classes(rows), strict=True):
-        known["target_class"] = kind
+        known["class"] = kind  # the file's own, else that of the labels
         out.append({
             "rank": answer.rank, **known, value: answer.value,
             "significance": answer.significance, "snr": answer.snr,

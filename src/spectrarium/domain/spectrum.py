@@ -65,7 +65,7 @@ class FlagScheme:
         return np.asarray((flags & flags.dtype.type(self.bad & np.iinfo(flags.dtype).max)) != 0)
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class Spectrum:
     """One spectrum: samples along one spectral axis.
 
@@ -125,6 +125,12 @@ class Spectrum:
                 )  # fmt: skip
         if (self.uncertainty is None) != (self.uncertainty_kind is UncertaintyKind.NONE):
             raise DataError("uncertainty and its kind must come together", code="bad_uncertainty")
+
+    def __repr__(self) -> str:
+        name = self.observation.obs_id or self.provenance.path
+        unit = "unit unknown" if self.flux_unit is None else self.flux_unit or "dimensionless"
+        return (f"<{type(self).__name__} {name}: {' × '.join(map(str, self.flux.shape))} samples, "
+                f"{self.axis.medium.value} {self.axis.specsys.value}, flux in {unit}>")  # fmt: skip
 
     def __len__(self) -> int:
         return self.flux.size
@@ -191,7 +197,7 @@ def to_ivar(uncertainty: NDArray[Any], kind: UncertaintyKind) -> NDArray[np.floa
     return ivar
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class EchelleSpectrum(Spectrum):
     """Orders kept apart: every array is (n_orders, n_pix); `order_numbers` is (n_orders,).
 

@@ -16,6 +16,9 @@ from .domain import AIR_SHIFT_KMS, FluxKind, ModelDomain, SpectrumSummary, frame
 
 LOW_BELOW, HIGH_ABOVE = 5_000.0, 30_000.0
 """Resolving powers that divide low | mid | high."""
+RESOLUTION_SLACK = 1.5
+"""A model also takes spectra this factor below or above its members' range of λ/Δλ: on its grid,
+which the coarser members set, lines differ by less than the members' own spread of widths."""
 _BIN = 0.002
 """Ranges are compared on a lattice of this step in ln λ (600 km/s): 0.2 % of a coverage limit."""
 
@@ -213,7 +216,10 @@ def _domain(
         wave_max_aa=round(math.exp(b), 3),
         n_pix=max(n_pix, 2),
         frame=frame_class(summaries[indexes[chosen[0]]].specsys, (b - a) * C_KMS / max(n_pix, 1)),
-        resolution=(math.floor(min(resolving)), math.ceil(max(resolving))),
+        resolution=(
+            math.floor(min(resolving) / RESOLUTION_SLACK),
+            math.ceil(max(resolving) * RESOLUTION_SLACK),
+        ),
         flux_kind=FluxKind(key[2]),
         least_coverage=rules.least_coverage - 0.02,
     )

@@ -47,11 +47,16 @@ def style(dark: bool = False) -> Style:
     return DARK if dark else LIGHT
 
 
+_PLAIN = {"text.usetex": False, "svg.hashsalt": "spectrarium"}
+"""Libraries switch TeX on for the whole process (GaiaXPy does); our figures never need it."""
+
+
 @contextmanager
 def themed(theme: Style) -> Iterator[None]:
     """Matplotlib's defaults while a figure is drawn; nothing global stays changed."""
     settings: dict[str, Any] = {
-        "font.size": 10, "axes.titlesize": 10, "axes.labelsize": 10, "legend.fontsize": 8.5,
+        **_PLAIN, "font.size": 10, "axes.titlesize": 10, "axes.labelsize": 10,
+        "legend.fontsize": 8.5,
         "xtick.labelsize": 9, "ytick.labelsize": 9, "font.family": ["DejaVu Sans"],
         "mathtext.fontset": "dejavusans", "axes.linewidth": 0.8, "lines.linewidth": 0.9,
         "axes.edgecolor": theme.faint, "axes.labelcolor": theme.ink, "text.color": theme.ink,
@@ -89,10 +94,10 @@ def save(figure: Figure, path: Path | str) -> Path:
         raise UsageError(
             what, code="cannot_write", where=str(path), remedy="use .png, .pdf or .svg"
         )
-    settle(figure)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with mpl.rc_context({"svg.hashsalt": "spectrarium"}):
+        with mpl.rc_context(_PLAIN):  # ticks are made while drawing
+            settle(figure)
             figure.savefig(path, dpi=DPI, facecolor=figure.get_facecolor())
     except OSError as error:
         what = f"the picture cannot be written: {error.strerror or error}"
@@ -103,6 +108,7 @@ def save(figure: Figure, path: Path | str) -> Path:
 
 def title(axes: Axes, left: str, right: str = "", theme: Style = LIGHT) -> None:
     """A bold title on the left, a lighter note on the right; `save` sees that they never meet."""
+    left = "".join(c if c.isprintable() else " " for c in left)  # names come from files
     axes.set_title(left, loc="left", fontweight="bold", color=theme.ink, gid="title")
     if right:
         axes.set_title(right, loc="right", color=theme.faint, fontsize="small", gid="note")

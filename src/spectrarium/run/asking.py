@@ -58,9 +58,9 @@ class Similar:
     query: str
     query_spectrum: Spectrum
     model: str
-    wave_aa: NDArray[np.float64]
-    query_flux: NDArray[np.float32]
-    query_ivar: NDArray[np.float32]
+    wave_aa: NDArray[np.float64] = field(repr=False)
+    query_flux: NDArray[np.float32] = field(repr=False)
+    query_ivar: NDArray[np.float32] = field(repr=False)
     answers: list[Answer]
     searched: int
     frame: str
@@ -72,7 +72,7 @@ class Outliers:
 
     score: str
     answers: list[Answer]
-    waves: dict[str, NDArray[np.float64]]
+    waves: dict[str, NDArray[np.float64]] = field(repr=False)
     frames: dict[str, str]
     correlation: dict[str, float]
     judged: dict[str, int]
@@ -230,8 +230,10 @@ def _covering(
             continue
         return candidate, batch, encoded
     raise UsageError(
-        "no model covers this spectrum", code="not_covered",
-        where=spectrum.observation.obs_id or spectrum.provenance.path, remedy="; ".join(reasons),
+        f"no model covers this spectrum: {'; '.join(reasons)}", code="not_covered",
+        where=spectrum.observation.obs_id or spectrum.provenance.path,
+        remedy="declare what its file leaves out (--medium, --specsys, --flux-unit), or ingest "
+        "more spectra like it and run `spectrarium embed` again",
     )  # fmt: skip
 
 
@@ -281,6 +283,8 @@ def outliers(
     if not names:
         raise UsageError("nothing is embedded yet", code="no_model",
                          remedy="run `spectrarium embed --encoder pca` first")  # fmt: skip
+    if model is not None:
+        load_model(archive, model)  # refuses a name that is none, listing those there are
     out = Outliers(score, [], {}, {}, {}, {}, {})
     tables = {}
     for name in names:
@@ -395,6 +399,3 @@ def _answer(
         reason=r["reason"], model=model.ref.model_id, flux=batch.flux[0], ivar=batch.ivar[0],
         reconstruction=model_flux,
     )  # fmt: skip
-
-
-__all__ = ["Answer", "Explorer", "Outliers", "Similar", "outliers", "query_spectrum", "similar"]

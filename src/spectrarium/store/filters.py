@@ -101,8 +101,8 @@ class _Names:
         near = qualified or [self._folded[n][0] for n in
                              difflib.get_close_matches(name.lower(), self._folded, 3)]  # fmt: skip
         hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise _bad(f"there is no column {name!r}", f"{hint}text needs single quotes: 'HARPS'; "
-                   "odd names double ones; columns are: " + ", ".join(self.all))  # fmt: skip
+        raise _bad(f"there is no column {name!r}", f"{hint}`spectrarium catalogue list` names all; "
+                   "text needs single quotes: 'HARPS', odd names double ones")  # fmt: skip
 
 
 def _name(column: exp.Column) -> str:

@@ -62,6 +62,11 @@ def load(root: Path, version: int | None = None) -> Manifest:
         raise _missing(root, version) from error
     except NotADirectoryError as error:
         raise _missing(root, version) from error
+    except OSError as error:
+        raise UsageError(
+            f"the archive cannot be read: {error.strerror}", code="no_permission",
+            where=str(root), remedy="ask its owner for the right to read it",
+        ) from error  # fmt: skip
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError(
             f"the manifest is damaged: {error}", code="bad_manifest", where=str(path),
