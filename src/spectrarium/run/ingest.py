@@ -95,7 +95,7 @@ def ingest(
             seen = None if reread else SeenFiles(writer.archive, declared(options, reader))
             todo = _not_seen(expand(names), seen, report, progress)
             setup = (writer.root, writer.archive.version, options, reader)
-            outcomes = readers.outcomes(todo, setup, progress)
+            outcomes = readers.outcomes(todo, setup, progress, expected)
             _store_outcomes(writer, outcomes, report, progress)
             if writer.archive.index.tail_rows > 20_000:
                 writer.build_index()
@@ -126,11 +126,12 @@ class _Readers:
             self._pool = self._own = Pool(self._n)
 
     def outcomes(
-        self, files: Iterator[InputFile], setup: Setup, progress: Progress
+        self, files: Iterator[InputFile], setup: Setup, progress: Progress, expected: int
     ) -> Iterator[Outcome]:
         """What became of each group of `files`, in order, until cancelled."""
         first = list(islice(files, INLINE_FILES))
-        groups = takewhile(lambda _: not progress.cancelled(), chunks(chain(first, files)))
+        all_groups = chunks(chain(first, files), expected=expected, readers=max(1, self._n))
+        groups = takewhile(lambda _: not progress.cancelled(), all_groups)
         enough = len(first) >= INLINE_FILES or sum(f.size for f in first) >= INLINE_BYTES
         if self._asked or enough:
             self.start()

@@ -17,6 +17,8 @@ from itertools import islice
 from ..domain.errors import UsageError
 
 LIST_HEAD = 2**16
+SMALL_GROUP = 32
+"""Files in the smallest group: each one makes a file of pixels."""
 _TAR_HEAD = 512
 _ZIP, _TAR_GZ = b"PK\x03\x04", b"\x1f\x8b"
 
@@ -207,16 +209,25 @@ def _is_tar(path: str, head: bytes) -> bool:
 
 
 def chunks(
-    files: Iterable[InputFile], max_files: int = 256, max_bytes: int = 2**26
-) -> Iterator[list[InputFile]]:
-    """Files in groups that one worker reads in one go: bounded in number and bytes."""
+    files: Iterable[InputFile], max_files: int = 256, max_bytes: int = 2**26, *,
+    expected: int = 0, readers: int = 1,
+) -> Iterator[list[InputFile]]:  # fmt: skip
+    """Files in groups that one worker reads in one go: bounded in number and bytes.
+
+    Towards the end of the `expected` number groups get smaller, so that all `readers` end together.
+    """
     group: list[InputFile] = []
-    size = 0
+    size = given = 0
+    most = max_files
     for file in files:
         group.append(file)
         size += file.size
-        if len(group) >= max_files or size >= max_bytes or file.kind != "file":
+        if len(group) >= most or size >= max_bytes or file.kind != "file":
             yield group
+            given += len(group)
             group, size = [], 0
+            left = expected - given
+            if left > 0:
+                most = max(min(max_files, SMALL_GROUP), min(max_files, left // (3 * readers)))
     if group:
         yield group

@@ -16,7 +16,7 @@ from ..read.registry import NotASpectrum, read_source, reader_named, readers, re
 from ..read.source import ReadOptions, SourceFile
 from ..store.archive import Archive
 from ..store.codec import encode, uid_of
-from ..store.writer import Batch, BatchBuilder
+from ..store.writer import Batch, BatchBuilder, receipt_table
 from .inputs import InputFile
 from .sources import sources
 
@@ -211,4 +211,6 @@ def crashed(file: InputFile, why: str) -> Outcome:
     """The outcome of a file whose reading killed or hung its worker."""
     receipt = _Receipt(file, None)
     receipt.bad(DataError(why, code="reader_crashed", remedy="please report this file"))
-    return Outcome([Batch(receipts=receipt.records())], files=1, quarantined=1, crashed=True)
+    return Outcome(
+        [Batch(receipts=receipt_table(receipt.records()))], files=1, quarantined=1, crashed=True
+    )

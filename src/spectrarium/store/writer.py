@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
@@ -48,11 +48,11 @@ INDEX_TAIL = 200_000
 _UNIX_MJD = 40587.0
 
 
+_NOTHING: frozenset[int] = frozenset()
 _IDENTITY = ("obs_collection", "obs_id", "access_path", "access_member")
 
 
-@dataclass(frozen=True, slots=True)
-class _Current:
+class _Current(NamedTuple):
     """The present content of an observation; `known`: contents it had within this commit."""
 
     row: int
@@ -60,6 +60,21 @@ class _Current:
     fingerprint: int
     names: tuple[Any, ...]
     known: frozenset[int] = frozenset()
+
+
+@dataclass
+class _Staged:
+    """What the next commit makes visible: rows already admitted, in the order they came."""
+
+    pixel_rows: int
+    catalogue_rows: int
+    fragments: list[Any] = field(default_factory=list)
+    catalogue: list[pa.Table] = field(default_factory=list)
+    grids: list[pa.Table] = field(default_factory=list)
+    receipts: list[pa.Table] = field(default_factory=list)
+    superseded: list[int] = field(default_factory=list)
+    seen: dict[int, _Current] = field(default_factory=dict)
+    unchanged: int = 0
 
 
 @dataclass
@@ -74,7 +89,7 @@ class Batch:
     pixel_rows: int = 0
     catalogue: pa.Table | None = None
     grids: list[Grid] = field(default_factory=list)
-    receipts: list[dict[str, Any]] = field(default_factory=list)
+    receipts: pa.Table | None = None
 
 
 class BatchBuilder:
@@ -107,7 +122,9 @@ class BatchBuilder:
 
     def build(self) -> Batch:
         """Write the pixels; afterwards the builder is empty."""
-        batch = Batch(receipts=self.receipts, grids=list(self._grids.values()))
+        batch = Batch(grids=list(self._grids.values()))
+        if self.receipts:
+            batch.receipts = receipt_table(self.receipts)
         if self._records:
             batch.fragments = write_pixels(self.root, "pixels", self._pixels.table())
             batch.pixel_rows = len(self._pixels)
@@ -239,7 +256,7 @@ class Writer:
         self._dirty.touch()
         self.archive = Archive(root)
         self._grid_ids = self.archive.pixels.grid_ids()
-        self._staged: list[Batch] = []
+        self._staged: _Staged | None = None
 
     def _heal(self) -> None:
         """Take back what a writer that died left uncommitted."""
@@ -281,15 +298,27 @@ class Writer:
     # spectra ----------------------------------------------------------------------------------
 
     def stage(self, batch: Batch) -> None:
-        """Queue a worker's batch for the next commit."""
-        self._staged.append(batch)
+        """Queue a worker's batch for the next commit: what can be done before, is done now."""
+        if self._staged is None:
+            rows = self.archive.manifest.rows
+            self._staged = _Staged(rows["pixels"], rows["catalogue"])
+        staged = self._staged
+        if batch.catalogue is not None:
+            self._admit(batch.catalogue, staged)
+        staged.fragments += batch.fragments
+        staged.pixel_rows += batch.pixel_rows
+        if batch.receipts is not None:
+            staged.receipts.append(batch.receipts)
+        grids = self._grid_table(batch.grids)
+        if grids.num_rows:
+            staged.grids.append(grids)
 
     def commit(self) -> tuple[int, int]:
         """Make everything staged visible, atomically; (stored, unchanged) numbers of spectra."""
-        if not self._staged:
+        if self._staged is None:
             return 0, 0
         with self._all_or_nothing():
-            return self._commit()
+            return self._commit(self._staged)
 
     @contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
@@ -300,64 +329,48 @@ class Writer:
         yield
         self._spent = False
 
-    def _commit(self) -> tuple[int, int]:
-        batches, self._staged = self._staged, []
+    def _commit(self, staged: _Staged) -> tuple[int, int]:
+        self._staged = None
         manifest = self.archive.manifest
         versions, rows = dict(manifest.datasets), dict(manifest.rows)
-        tables: list[pa.Table] = []
-        superseded: list[int] = []
-        seen: dict[int, _Current] = {}
-        base, unchanged = rows["pixels"], 0
-        for batch in batches:
-            if batch.catalogue is not None:
-                start = rows["catalogue"] + sum(t.num_rows for t in tables)
-                table, old, same = self._admit(batch.catalogue, base, start, seen)
-                tables.append(table)
-                superseded += old
-                unchanged += same
-            base += batch.pixel_rows
-        catalogue = pa.concat_tables(tables) if tables else CATALOGUE_SCHEMA.empty_table()
-        self._append(versions, rows, "grids", self._grid_table(batches))
-        fragments = [f for batch in batches for f in batch.fragments]
-        if fragments:
+        self._append(versions, rows, "grids", staged.grids)
+        if staged.fragments:
             versions["pixels"] = append_fragments(
-                self.root, "pixels", versions["pixels"], fragments
+                self.root, "pixels", versions["pixels"], staged.fragments
             )
-            rows["pixels"] = base
-        self._append(versions, rows, "catalogue", catalogue)
-        if superseded:
-            self._append(versions, rows, "superseded", pa.table({"row": superseded}))
-        self._append(versions, rows, "receipts", _receipt_table(batches))
+            rows["pixels"] = staged.pixel_rows
+        catalogue = self._append(versions, rows, "catalogue", staged.catalogue)
+        if staged.superseded:
+            self._append(versions, rows, "superseded", [pa.table({"row": staged.superseded})])
+        self._append(versions, rows, "receipts", staged.receipts)
         self._finish(manifest.next(datasets=versions, rows=rows, note=""), catalogue)
-        return catalogue.num_rows, unchanged
+        return (0 if catalogue is None else catalogue.num_rows), staged.unchanged
 
     def _append(
-        self, versions: dict[str, int], rows: dict[str, int], name: str, table: pa.Table
-    ) -> None:
-        if table.num_rows:
-            versions[name] = append(self.root, name, versions[name], table)
-            rows[name] = rows.get(name, 0) + table.num_rows
+        self, versions: dict[str, int], rows: dict[str, int], name: str, tables: list[pa.Table]
+    ) -> pa.Table | None:
+        """The rows that were appended, as one table; None if there are none."""
+        table = pa.concat_tables(tables) if tables else None
+        if table is None or not table.num_rows:
+            return None
+        versions[name] = append(self.root, name, versions[name], table)
+        rows[name] = rows.get(name, 0) + table.num_rows
+        return table
 
-    def _admit(
-        self, table: pa.Table, base: int, start: int, seen: dict[int, _Current]
-    ) -> tuple[pa.Table, list[int], int]:
-        """Drop what is already there, number new versions; (table, superseded rows, dropped).
-
-        seen : uid → what earlier rows of this commit made of it
-        """
+    def _admit(self, table: pa.Table, staged: _Staged) -> None:
+        """Take in catalogue rows: drop what is already there, number new versions."""
         uids, prints = table.column("uid").to_pylist(), table.column("fingerprint").to_pylist()
+        seen, start = staged.seen, staged.catalogue_rows
         index = self.archive.index
         stored = index.has("uid", table.column("uid").to_numpy()).tolist()
         before = self._current_of([uid for uid, there in zip(uids, stored, strict=True) if there])
         identity = [table.column(name).to_pylist() for name in _IDENTITY]
         keep: list[int] = []
         version: list[int] = []
-        old: list[int] = []
-        dropped = 0
-        for i, (uid, fingerprint) in enumerate(zip(uids, prints, strict=True)):
+        each = zip(uids, prints, stored, zip(*identity, strict=True), strict=True)
+        for i, (uid, fingerprint, there, names) in enumerate(each):
             number = 1
-            names = tuple(column[i] for column in identity)
-            if stored[i] or uid in seen:
+            if there or uid in seen:
                 now = seen.get(uid) or before[uid]
                 if now.names[:2] != names[:2]:
                     raise InternalError(
@@ -370,21 +383,22 @@ class Writer:
                 # an earlier content is news only from the file that the present one came from:
                 # of two files with one identifier, neither may replace the other time and again
                 if fingerprint == now.fingerprint or (known and names[2:] != now.names[2:]):
-                    dropped += 1
+                    staged.unchanged += 1
                     continue
-                old.append(now.row)
+                staged.superseded.append(now.row)
                 number = now.number + 1
-            already = seen[uid].known if uid in seen else frozenset()
+            already = seen[uid].known if uid in seen else _NOTHING
             seen[uid] = _Current(start + len(keep), number, fingerprint, names,
                                  already | {fingerprint})  # fmt: skip
             keep.append(i)
             version.append(number)
         out = table if len(keep) == table.num_rows else table.take(pa.array(keep, pa.int64()))
-        position = np.asarray(out.column("pixel_row").to_numpy(), np.int64) + base
+        position = np.asarray(out.column("pixel_row").to_numpy(), np.int64) + staged.pixel_rows
         out = _with(out, "pixel_row", pa.array(position))
         cells = healpix29(_float(out, "s_ra"), _float(out, "s_dec"))
         out = _with(out, "healpix29", pa.array(cells))
-        return _with(out, "obs_version", pa.array(version, pa.int32())), old, dropped
+        staged.catalogue.append(_with(out, "obs_version", pa.array(version, pa.int32())))
+        staged.catalogue_rows += out.num_rows
 
     def _current_of(self, uids: list[int]) -> dict[int, _Current]:
         """The present row of each of `uids`, all of which are stored."""
@@ -398,18 +412,18 @@ class Writer:
         each = zip(uids, rows.tolist(), numbers, prints, zip(*names, strict=True), strict=True)
         return {uid: _Current(row, n, mark, key) for uid, row, n, mark, key in each}
 
-    def _grid_table(self, batches: Iterable[Batch]) -> pa.Table:
+    def _grid_table(self, grids: Iterable[Grid]) -> pa.Table:
+        """The grids that are not stored yet, from now on counted as stored."""
         records = []
-        for batch in batches:
-            for grid in batch.grids:
-                if grid.grid_id in self._grid_ids:
-                    continue
-                self._grid_ids.add(grid.grid_id)
-                flat = grid.values.reshape(-1)
-                kind = ";".join([grid.values.dtype.str, *map(str, grid.values.shape)])
-                for i, (a, b) in enumerate(tile_bounds(flat.size)):
-                    records.append({"grid_id": grid.grid_id, "tile": i, "dtype": kind,
-                                    "n": flat.size, "values": flat[a:b].tobytes()})  # fmt: skip
+        for grid in grids:
+            if grid.grid_id in self._grid_ids:
+                continue
+            self._grid_ids.add(grid.grid_id)
+            flat = grid.values.reshape(-1)
+            kind = ";".join([grid.values.dtype.str, *map(str, grid.values.shape)])
+            for i, (a, b) in enumerate(tile_bounds(flat.size)):
+                records.append({"grid_id": grid.grid_id, "tile": i, "dtype": kind,
+                                "n": flat.size, "values": flat[a:b].tobytes()})  # fmt: skip
         return pa.Table.from_pylist(records, schema=GRID_SCHEMA)
 
     def _finish(self, manifest: Manifest, catalogue: pa.Table | None) -> None:
@@ -495,8 +509,8 @@ def add_spectra(root: Path, spectra: Sequence[Spectrum], timeout_s: float = 60.0
         return writer.commit()[0]
 
 
-def _receipt_table(batches: Iterable[Batch]) -> pa.Table:
-    records = [receipt for batch in batches for receipt in batch.receipts]
+def receipt_table(records: list[dict[str, Any]]) -> pa.Table:
+    """Receipts as rows for their dataset."""
     return pa.Table.from_pylist(records, schema=RECEIPT_SCHEMA)
 
 
