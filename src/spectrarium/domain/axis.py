@@ -123,9 +123,13 @@ class SpectralAxis:
 
     def wave_aa(self, start: int = 0, stop: int | None = None) -> NDArray[np.float64]:
         """Wavelength in Å, in the axis's own medium and frame, in the delivered order."""
+        return self.to_aa(self.coordinate(start, stop))
+
+    def to_aa(self, coordinate: NDArray[Any]) -> NDArray[np.float64]:
+        """Numbers of this axis, as delivered, as wavelengths in Å."""
         # too large a number is no wavelength but infinite; a signalling NaN is one NaN more
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            return self._in_aa(self.coordinate(start, stop).astype(np.float64))
+            return self._in_aa(coordinate.astype(np.float64))
 
     def _in_aa(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.scale is Scale.LOG10:

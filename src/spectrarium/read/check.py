@@ -132,9 +132,12 @@ def _informative(spectrum: Spectrum, usable: Bools) -> Bools:
 def _range(spectrum: Spectrum, usable: Bools) -> None:
     axis = spectrum.axis
     flat = usable.reshape(-1)
-    ends = int(np.argmax(flat)), flat.size - 1 - int(np.argmax(flat[::-1]))
-    with np.errstate(over="ignore", divide="ignore"):
-        low, high = sorted(float(axis.wave_aa(i, i + 1)[0]) for i in ends)
+    ends = [int(flat.argmax()), flat.size - 1 - int(flat[::-1].argmax())]
+    if axis.values is None:
+        waves = [float(axis.wave_aa(i, i + 1)[0]) for i in ends]
+    else:
+        waves = axis.to_aa(axis.values.reshape(-1)[ends]).tolist()
+    low, high = sorted(waves)
     if high >= WAVE_MIN_AA and low <= WAVE_MAX_AA:
         return
     raise _bad(

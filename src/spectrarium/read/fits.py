@@ -202,7 +202,7 @@ class Hdu:
     def has(self, *names: str) -> bool:
         """True if every one of `names` is a column (in any case)."""
         lower = self._layout.lower
-        return all(name.lower() in lower for name in names)
+        return all(map(lower.__contains__, map(str.lower, names)))
 
     @cached_property
     def _rows(self) -> Rows:

@@ -184,7 +184,8 @@ def _obs_id(primary: Header, labels: Labels | None) -> str | None:
 
 
 def _metadata(primary: Header, labels: Labels | None, sky_class: str | None) -> dict[str, Scalar]:
-    values: dict[str, Any] = {key: _cell(labels, (name,)) for key, name in _LABELS.items()}
+    found = labels or {}
+    values: dict[str, Any] = {key: found.get(name) for key, name in _LABELS.items()}
     if values["class_noqso"] is None:
         values["z_noqso"] = None  # the column is filled with 0 where that fit was not made
     if values["specobjid"] is not None:
