@@ -27,6 +27,8 @@ from .schema import (
 
 STORAGE = "2.2"
 """Lance file format; see docs/decisions/0002."""
+READ_AHEAD = 2**27
+"""Bytes that a pass reads ahead; Lance's own choice is up to 2 GiB and no faster."""
 CORE = {
     "pixels": PIXEL_SCHEMA,
     "catalogue": CATALOGUE_SCHEMA,
@@ -84,11 +86,11 @@ class Dataset:
     def batches(
         self, columns: list[str] | None, batch_rows: int, start: int = 0, count: int | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Rows in order, in batches of at most `batch_rows`."""
+        """Rows in order, in batches of at most `batch_rows`, in memory that is bounded."""
         scanner = self._guard(
             lambda: self.lance.scanner(
                 columns=columns, batch_size=batch_rows, offset=start or None, limit=count,
-                scan_in_order=True,
+                scan_in_order=True, fragment_readahead=2, io_buffer_size=READ_AHEAD,
             )
         )  # fmt: skip
         stream = iter(scanner.to_batches())
