@@ -19,7 +19,8 @@ from .publish.export import export
 from .publish.source import ExportSource, Record
 from .read.registry import read_source
 from .read.source import ReadOptions, SourceFile
-from .run.asking import Outliers, Similar, outliers, similar
+from .run.answers import Outliers, Similar
+from .run.asking import outliers, similar
 from .run.embedding import EmbedReport, chosen_by, embed
 from .run.ingest import IngestReport, ingest
 from .run.labels import JoinReport, add_catalogue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..api import Archive
-from ..run.asking import Answer
+from ..run.answers import Answer
 
 LABELS = ("class", "target_name", "obs_collection", "redshift")
 

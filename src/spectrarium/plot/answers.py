@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ..run.asking import Answer, Outliers, Similar
+from ..run.answers import Answer, Outliers, Similar
 from ..store.archive import Archive
 from .neighbours import Panel, plot_neighbours
 from .outliers import plot_outliers as outliers_figure

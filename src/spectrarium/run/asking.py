@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,59 +23,12 @@ from ..read.source import ReadOptions, SourceFile
 from ..store.archive import Archive, Rows
 from ..store.codec import encode
 from ..store.writer import open_writer
+from .answers import Answer, Outliers, Similar
 from .embedding import chosen_by, load_model, made_at, prepared, summaries
 
 KEEP_WAIT_S = 5.0  # an answer waits no longer for another writer to keep its scores
 PENDING_MOST = 20_000
 """Spectra newer than an embedding that a question encodes on the spot; beyond, `embed` first."""
-
-
-@dataclass
-class Answer:
-    """One spectrum of an answer: its catalogue row, what was found, its prepared flux."""
-
-    row: int
-    rank: int
-    value: float | None
-    snr: float | None
-    noise_source: str
-    drivers: tuple[Region, ...]
-    flux: NDArray[np.float32] = field(repr=False)
-    ivar: NDArray[np.float32] = field(repr=False)
-    alike: tuple[Region, ...] = ()
-    significance: float | None = None
-    chi2: float | None = None
-    reason: str = ""
-    model: str = ""
-    reconstruction: NDArray[np.float32] | None = field(default=None, repr=False)
-
-
-@dataclass
-class Similar:
-    """What is like the query, nearest first, all by one model."""
-
-    query: str
-    query_spectrum: Spectrum
-    model: str
-    wave_aa: NDArray[np.float64] = field(repr=False)
-    query_flux: NDArray[np.float32] = field(repr=False)
-    query_ivar: NDArray[np.float32] = field(repr=False)
-    answers: list[Answer]
-    searched: int
-    frame: str
-
-
-@dataclass
-class Outliers:
-    """What is strange, most significant first; `correlation` is Spearman's ρ of score and S/N."""
-
-    score: str
-    answers: list[Answer]
-    waves: dict[str, NDArray[np.float64]] = field(repr=False)
-    frames: dict[str, str]
-    correlation: dict[str, float]
-    judged: dict[str, int]
-    abstained: dict[str, int]
 
 
 class Explorer:
