@@ -64,9 +64,12 @@ class Pixels:
 
     def read(self, rows: Sequence[tuple[int, int]]) -> list[Spectrum]:
         """Spectra at (first pixel row, number of tiles), in the order given."""
-        positions = [first + i for first, n in rows for i in range(n)]
-        table = self.dataset.take(positions, PARTS)
-        columns = [table.column(name).to_pylist() for name in PARTS]
+        positions = np.array([first + i for first, n in rows for i in range(n)], np.int64)
+        order = np.argsort(positions, kind="stable")  # a sixth faster than in any other order
+        table = self.dataset.take(positions[order].tolist(), PARTS)
+        back = np.argsort(order, kind="stable").tolist()
+        sorted_columns = [table.column(name).to_pylist() for name in PARTS]
+        columns = [[column[i] for i in back] for column in sorted_columns]
         heads, at = [], 0
         for _, n in rows:
             heads.append(json.loads(columns[0][at]))
