@@ -1,6 +1,6 @@
 """Ingest of small SDSS files against loops that only read them, all in 2 processes, one run.
 
-    python benchmarks/speed/ingest.py [--files 4000] [--repeat 5] [--fitsio-python PATH]
+    python benchmarks/speed/ingest.py [--files 8000] [--repeat 5] [--fitsio-python PATH]
 
 Spectrarium recognises, parses, checks, hashes, stores and summarises each file, writes and flushes
 it, and commits. The peers open the same files, which lie in the page cache, and read six arrays:
@@ -133,7 +133,7 @@ def ratios(rates: dict[str, float]) -> dict[str, float]:
 def main() -> None:
     """Run, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--files", type=int, default=4000)
+    parser.add_argument("--files", type=int, default=8000)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--label-columns", type=int, default=30,
