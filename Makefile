@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo-output
+# The extra [deep]. Its CPU build is enough for everything here; where the package index has only
+# builds with CUDA: make TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+TORCH ?= torch==2.13.0
 # Real spectra, if there are any: a folder of pools. Without it, tests that need it skip.
 SPECTRARIUM_DATA ?= $(abspath $(wildcard ../shared/data))
 export SPECTRARIUM_DATA
@@ -18,6 +21,7 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	@touch $@
 
 demo: setup
@@ -42,7 +46,7 @@ bench: setup
 
 # Needs uv. No index address is recorded.
 lock:
-	uv pip compile pyproject.toml --group dev --extra specutils --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --group dev --group deep --extra specutils --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/dev.lock
 
 clean:

@@ -366,7 +366,7 @@ def test_large_bodies_do_not_stay_in_memory_and_endless_ones_end(archive, web, m
 def test_outliers_are_answered_while_another_writer_works(archive, monkeypatch):
     from filelock import FileLock
 
-    import spectrarium.run.asking as asking
+    import spectrarium.run.outliers as asking
 
     monkeypatch.setattr(asking, "KEEP_WAIT_S", 0.1)
     archive.ingest([star(i) for i in range(40)])

@@ -111,3 +111,34 @@ class Score:
                              code="bad_score")  # fmt: skip
         if self.value is not None and not math.isfinite(self.value):
             raise UsageError(f"score {self.name} is {self.value}", code="bad_score")
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A label that a model gives to one observation, with how sure it is.
+
+    value : number in `unit`, or the class; None = the model abstains, and `reason` says why
+    interval : (low, high) of a number at `level`, conformal; None for classes and abstentions
+    classes : classes that cannot be excluded at `level`, likeliest first; () for numbers
+    probability : of `value`, for classes · model : which model · reason : of an abstention
+    """
+
+    obs_uid: int
+    label: str
+    value: float | str | None
+    level: float
+    model: ModelRef
+    interval: tuple[float, float] | None = None
+    classes: tuple[str, ...] = ()
+    probability: float | None = None
+    unit: str = ""
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (not self.reason):
+            raise UsageError("a tag has either a value or a reason for having none",
+                             code="bad_tag")  # fmt: skip
+        if not 0 < self.level < 1:
+            raise UsageError(f"level {self.level} is not in (0, 1)", code="bad_tag")
+        if self.interval is not None and not self.interval[0] <= self.interval[1]:
+            raise UsageError(f"interval {self.interval} is upside down", code="bad_tag")

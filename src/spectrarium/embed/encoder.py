@@ -88,7 +88,16 @@ class Encoder(Protocol):
         ...
 
 
-BUILTIN = {"pca": ("pca", "PCA")}
+BUILTIN = {
+    "pca": ("pca", "PCA"),
+    "patch": ("patch", "Patch"),
+    "dense": ("dense", "Dense"),
+    "conv": ("conv", "Conv"),
+    "gfnet": ("gfnet", "GFNet"),
+    "aion": ("foundation", "Aion"),
+    "specformer": ("foundation", "SpecFormer"),
+}
+"""Encoders by name: module and class. All but ``pca`` need the extra ``[deep]``."""
 
 
 def encoder_names() -> list[str]:
@@ -103,7 +112,15 @@ def encoder_named(name: str) -> type[Encoder]:
     """
     if name in BUILTIN:
         module, attribute = BUILTIN[name]
-        found = getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
+        try:
+            found = getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
+        except ModuleNotFoundError as error:
+            if error.name not in ("torch", "safetensors"):
+                raise
+            raise UsageError(
+                f"encoder {name!r} needs {error.name}, which is not installed", code="needs_deep",
+                remedy="pip install 'spectrarium[deep]', or use --encoder pca",
+            ) from error  # fmt: skip
         return cast(type[Encoder], found)
     for point in entry_points(group="spectrarium.encoders"):
         if point.name == name:

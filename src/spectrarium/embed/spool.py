@@ -6,9 +6,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..domain.derived import NoiseSource
 from ..domain.errors import TransientError
@@ -17,7 +18,7 @@ from .prepare import F4, Prepared
 
 
 class Spool:
-    """A batch factory that remembers: add prepared batches once, iterate as often as needed.
+    """A training set on disk: add prepared batches once, iterate or take rows as often as needed.
 
     Flux and ivar lie in two files of a temporary directory, 8 bytes a pixel; everything else is
     kept in memory (some 50 bytes a spectrum). Use it as a context: the files go with it.
@@ -32,6 +33,28 @@ class Spool:
         self._ivar = (Path(self._folder.name) / "ivar.f4").open("w+b")
         self._small: list[tuple[np.ndarray, ...]] = []
         self._noise: list[NoiseSource] = []
+        self._objects: list[NDArray[np.int64]] = []
+        self._maps: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+
+    @property
+    def objects(self) -> NDArray[np.int64]:
+        """(n,) which object each spectrum is of: equal numbers, the same object."""
+        return np.concatenate(self._objects) if self._objects else np.empty(0, np.int64)
+
+    @property
+    def snr(self) -> NDArray[np.float64]:
+        """(n,) median S/N per model pixel."""
+        return np.concatenate([s[1] for s in self._small]) if self._small else np.empty(0)
+
+    def take(self, rows: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(k, n_pix) flux and ivar of these rows, in the order given: copies."""
+        if self._maps is None:
+            for file in (self._flux, self._ivar):
+                file.flush()
+            shape = (len(self), self.domain.n_pix)
+            flux, ivar = (np.memmap(f.name, F4, "r", shape=shape) for f in (self._flux, self._ivar))
+            self._maps = flux, ivar
+        return np.asarray(self._maps[0][rows]), np.asarray(self._maps[1][rows])
 
     def __len__(self) -> int:
         return len(self._noise)
@@ -47,12 +70,20 @@ class Spool:
 
     def close(self) -> None:
         """Delete the files."""
+        self._maps = None
         self._flux.close()
         self._ivar.close()
         self._folder.cleanup()
 
-    def add(self, batch: Prepared) -> None:
-        """Append a batch. Raises TransientError (disk_full) if there is no room."""
+    def add(self, batch: Prepared, objects: NDArray[Any] | None = None) -> None:
+        """Append a batch. Raises TransientError (disk_full) if there is no room.
+
+        objects : (n,) whole numbers, the same for spectra of one object; None = all different
+        """
+        if objects is None:
+            objects = -1 - np.arange(len(self), len(self) + len(batch))
+        self._objects.append(np.asarray(objects, dtype=np.int64))
+        self._maps = None
         try:
             for file, array in ((self._flux, batch.flux), (self._ivar, batch.ivar)):
                 file.seek(0, 2)

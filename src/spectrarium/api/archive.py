@@ -11,23 +11,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from .domain.axis import Medium, SpecSys
-from .domain.errors import UsageError
-from .domain.progress import Progress
-from .domain.spectrum import Spectrum
-from .publish.export import export
-from .publish.source import ExportSource, Record
-from .read.registry import read_source
-from .read.source import ReadOptions, SourceFile
-from .run.answers import Outliers, Similar
-from .run.asking import outliers, similar
-from .run.embedding import EmbedReport, chosen_by, embed
-from .run.ingest import IngestReport, ingest
-from .run.labels import JoinReport, add_catalogue
-from .store.archive import SUMMARY_COLUMNS, Rows
-from .store.archive import Archive as Store
-from .store.schema import CATALOGUE
-from .store.writer import open_writer
+from ..domain.errors import UsageError
+from ..domain.progress import Progress
+from ..domain.spectrum import Spectrum
+from ..publish.export import export
+from ..publish.source import ExportSource, Record
+from ..read.registry import read_source
+from ..read.source import SourceFile
+from ..run.ingest import IngestReport, ingest
+from ..run.labels import JoinReport, add_catalogue
+from ..store.archive import SUMMARY_COLUMNS
+from ..store.archive import Archive as Store
+from ..store.schema import CATALOGUE
+from ..store.writer import open_writer
+from .asking import Asking
+from .options import read_options
 
 __all__ = ["Archive", "open_archive", "read_spectra"]
 
@@ -55,31 +53,7 @@ def read_spectra(path: str | os.PathLike[str], **declared: Any) -> list[Spectrum
     return out
 
 
-def read_options(
-    collection: str | None = None, wave_unit: str | None = None, flux_unit: str | None = None,
-    medium: str | None = None, specsys: str | None = None,
-) -> ReadOptions:  # fmt: skip
-    """Declarations about files, checked."""
-    from .domain.units import parse_unit, spectral_kind
-
-    if wave_unit is not None and spectral_kind(wave_unit) is None:
-        raise UsageError(f"{wave_unit!r} is no unit of a spectral axis", code="bad_unit",
-                         where="wave_unit", remedy="e.g. Angstrom, nm, um, GHz, eV")  # fmt: skip
-    if flux_unit is not None and parse_unit(flux_unit) is None:
-        raise UsageError(f"{flux_unit!r} is not understood as a unit", code="bad_unit",
-                         where="flux_unit", remedy="e.g. erg/s/cm2/Angstrom or Jy")  # fmt: skip
-    try:
-        return ReadOptions(
-            collection=collection, wave_unit=wave_unit, flux_unit=flux_unit,
-            medium=Medium(medium) if medium else None,
-            specsys=SpecSys(specsys) if specsys else None,
-        )  # fmt: skip
-    except ValueError as error:
-        known = ", ".join([*Medium, *SpecSys])
-        raise UsageError(str(error), code="bad_option", remedy=f"choose from: {known}") from error
-
-
-class Archive:
+class Archive(Asking):
     """An archive, for people.
 
     Every method works on the version that was open; `ingest`, `embed` and `add_catalogue` move on
@@ -214,64 +188,6 @@ class Archive:
             already (then nothing is written), HATS without any position
         """
         return export(_export_source(self.store, identifiers, where), kind, Path(out))
-
-    # asking -----------------------------------------------------------------------------------
-
-    def embed(
-        self, encoder: str = "pca", *, where: str | None = None, components: int | None = None,
-        refit: bool = False, progress: Progress | None = None, wait_s: float = 60.0,
-    ) -> EmbedReport:  # fmt: skip
-        """Fit one model per group of comparable spectra and give each spectrum its vector."""
-        self._writable()
-        report = embed(
-            self.path, encoder, where=where, components=components, refit=refit,
-            progress=progress, wait_s=wait_s,
-        )  # fmt: skip
-        self.refresh()
-        return report
-
-    def models(self) -> list[dict[str, Any]]:
-        """The embeddings of this version with their models."""
-        out = []
-        for name in self.store.names("embeddings"):
-            dataset = self.store.dataset(f"embeddings/{name}")
-            raw = dataset.lance.schema.metadata or {}
-            meta = {k.decode(): v.decode() for k, v in raw.items() if k != b"model_name"}
-            meta["where"] = chosen_by(self.store, name)
-            out.append({"name": name, "covered": len(dataset), **meta})
-        return out
-
-    def members(self, model: str | None) -> Rows:
-        """Catalogue rows that a model covers, or (None) those that no model does."""
-        store = self.store
-        if model is not None and model not in store.names("embeddings"):
-            raise UsageError(f"there is no model {model!r}", code="no_model",
-                             remedy="`spectrarium models` names them")  # fmt: skip
-        rows = store.find()
-        held = np.zeros(len(rows), bool)
-        for name in [model] if model else store.names("embeddings"):
-            prints = store.table(f"embeddings/{name}", ["fingerprint"]).column(0).to_numpy()
-            held |= np.isin(store.index.value("fingerprint", rows), prints)
-        return rows[held if model else ~held]
-
-    def similar(
-        self, query: str | Spectrum, k: int = 20, *, where: str | None = None,
-        model: str | None = None, **declared: Any,
-    ) -> Similar:  # fmt: skip
-        """What is most like an observation, a file or a Spectrum, and why."""
-        return similar(self.store, query, k, where=where, model=model,
-                       options=read_options(**declared))  # fmt: skip
-
-    def outliers(
-        self, score: str = "reconstruction", k: int = 50, *, where: str | None = None,
-        model: str | None = None, progress: Progress | None = None,
-    ) -> Outliers:  # fmt: skip
-        """What is strange, and where in wavelength."""
-        found = outliers(self.path, score, k, where=where, model=model, version=self._as_of,
-                         progress=progress)  # fmt: skip
-        if self._as_of is None:
-            self.refresh()
-        return found
 
 
 def _export_source(store: Store, identifiers: Iterable[str], where: str | None) -> ExportSource:
