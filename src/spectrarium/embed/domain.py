@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.axis import Medium, SpecSys
-from ..domain.errors import UsageError
+from ..domain.errors import DataError, UsageError
 from ..domain.spectrum import EchelleSpectrum, Normalisation, Spectrum
 from ..domain.units import C_KMS, parse_unit
 
@@ -20,8 +20,27 @@ AIR_SHIFT_KMS = 83.5
 OBSERVER_SHIFT_KMS = 31.0
 """Largest difference between topocentric and barycentric velocity: Earth's orbit and spin."""
 
+PREPARATION = 2
+"""How spectra are prepared. 2 added telluric masks and the shift to rest; with neither it is what 1
+was, so that models of either version are read."""
+
 _TOPOCENTRIC = {SpecSys.TOPOCENT, SpecSys.GEOCENTR}
 _BARYCENTRIC = {SpecSys.HELIOCEN, SpecSys.BARYCENT}
+
+
+class Rest(StrEnum):
+    """By what the wavelengths are shifted to the rest frame of the source."""
+
+    NONE = "none"
+    RV = "rv"
+    Z = "z"
+
+
+class Telluric(StrEnum):
+    """What is done with samples in strong telluric bands."""
+
+    KEEP = "keep"
+    MASK = "mask"
 
 
 class FluxKind(StrEnum):
@@ -33,6 +52,20 @@ class FluxKind(StrEnum):
     CONTINUUM_SUBTRACTED = "continuum-subtracted"
 
 
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def choice(kind: type[Choice], value: str, name: str) -> Choice:
+    """The member of `kind` that `value` names. Raises UsageError (bad_choice) listing them."""
+    try:
+        return kind(value)
+    except ValueError:
+        raise UsageError(
+            f"{name} cannot be {value!r}", code="bad_choice", where=name,
+            remedy=f"choose one of: {', '.join(kind)}",
+        ) from None  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class SpectrumSummary:
     """What decides whether a model covers a spectrum: a row of the catalogue is enough.
@@ -40,6 +73,7 @@ class SpectrumSummary:
     em_min_aa, em_max_aa : first and last good wavelength, Å, as delivered
     pixel_kms : median sample width as a velocity · resolving_power : λ/Δλ, None if unknown
     n_good : good pixels · snr : median per pixel, None if unknown · n_orders : 1 unless echelle
+    redshift, rv_kms, berv_kms : as the catalogue has them, None if unknown
     """
 
     em_min_aa: float
@@ -52,6 +86,9 @@ class SpectrumSummary:
     flux_kind: FluxKind = FluxKind.CALIBRATED
     snr: float | None = None
     n_orders: int = 1
+    redshift: float | None = None
+    rv_kms: float | None = None
+    berv_kms: float | None = None
 
     @property
     def resolution(self) -> float:
@@ -77,6 +114,9 @@ class SpectrumSummary:
             flux_kind=flux_kind(spectrum.flux_unit, spectrum.normalisation),
             snr=spectrum.observation.snr,
             n_orders=orders,
+            redshift=spectrum.observation.redshift,
+            rv_kms=spectrum.observation.rv_kms,
+            berv_kms=spectrum.observation.berv_kms,
         )
 
 
@@ -108,6 +148,63 @@ def frame_class(specsys: SpecSys, pixel_kms: float) -> str:
     return {SpecSys.SOURCE: "rest", SpecSys.UNKNOWN: "unknown"}.get(specsys, specsys.value)
 
 
+def rest_shift(s: SpectrumSummary, rest: Rest, pixel_kms: float) -> tuple[float, str]:
+    """(1 + z by which observed wavelengths are divided, "") or (1, why it cannot be told).
+
+    Catalogues quote velocities and redshifts at the barycentre: topocentric wavelengths are first
+    moved there by the Earth's velocity (``berv_kms``, positive towards the source), which may be
+    unknown only where the model's pixel is too wide to see it. What is at rest already stays.
+    """
+    if rest is Rest.NONE or s.specsys is SpecSys.SOURCE:
+        return 1.0, ""
+    if s.specsys not in _TOPOCENTRIC | _BARYCENTRIC:
+        return 1.0, f"frame is {s.specsys.value}: cannot be shifted to rest"
+    one_plus_z, reason = _one_plus_z(s, rest)
+    if reason or s.specsys in _BARYCENTRIC:
+        return one_plus_z, reason
+    if s.berv_kms is not None and abs(s.berv_kms) <= 2 * OBSERVER_SHIFT_KMS:
+        return one_plus_z / (1.0 + s.berv_kms / C_KMS), ""
+    if pixel_kms >= 2 * OBSERVER_SHIFT_KMS:
+        return one_plus_z, ""
+    return 1.0, "topocentric, and its barycentric correction is unknown"
+
+
+def _one_plus_z(s: SpectrumSummary, rest: Rest) -> tuple[float, str]:
+    if rest is Rest.RV:
+        if s.rv_kms is None or not math.isfinite(s.rv_kms):
+            return 1.0, "no radial velocity to shift it to rest by"
+        if abs(s.rv_kms) >= C_KMS:
+            return 1.0, "its radial velocity is not below that of light"
+        beta = s.rv_kms / C_KMS
+        return math.sqrt((1.0 + beta) / (1.0 - beta)), ""
+    if s.redshift is None or not math.isfinite(s.redshift):
+        return 1.0, "no redshift to shift it to rest by"
+    if s.redshift <= -0.5:
+        return 1.0, "its redshift is a sentinel, not a redshift"
+    return 1.0 + s.redshift, ""
+
+
+def telluric_shift(s: SpectrumSummary) -> tuple[float, float, str]:
+    """(factor to the observer's wavelengths, margin in km/s, "") or why bands cannot be placed.
+
+    Wavelengths at rest are multiplied by 1 + z of the catalogue (redshift, else velocity).
+    """
+    margin = AIR_SHIFT_KMS if s.medium is Medium.UNKNOWN else 0.0
+    if s.specsys in _TOPOCENTRIC:
+        return 1.0, margin, ""
+    if s.specsys in _BARYCENTRIC:
+        if s.berv_kms is not None and abs(s.berv_kms) <= 2 * OBSERVER_SHIFT_KMS:
+            return 1.0 / (1.0 + s.berv_kms / C_KMS), margin, ""
+        return 1.0, margin + OBSERVER_SHIFT_KMS, ""
+    if s.specsys is SpecSys.SOURCE:
+        for rest in (Rest.Z, Rest.RV):
+            one_plus_z, reason = _one_plus_z(s, rest)
+            if not reason:
+                return one_plus_z, margin + OBSERVER_SHIFT_KMS, ""
+        return 1.0, 0.0, "at rest by an unknown redshift: telluric bands cannot be placed"
+    return 1.0, 0.0, f"frame is {s.specsys.value}: telluric bands cannot be placed"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelDomain:
     """The spectra one model is for, and the grid it sees them on.
@@ -120,6 +217,9 @@ class ModelDomain:
     scale_range_aa : window whose flux scale is divided out; None = the whole range
     min_snr : least median S/N per model pixel; None = any
     medium_tolerance_kms : largest wavelength error an unknown medium may bring; None = half a pixel
+    preparation : version of what is done to spectra (see `PREPARATION`)
+    telluric : ``mask`` takes strong telluric bands for bad pixels · rest : ``rv`` or ``z`` shifts
+        wavelengths to rest by the catalogue's velocity or redshift; `frame` is then ``rest``
     """
 
     wave_min_aa: float
@@ -132,6 +232,9 @@ class ModelDomain:
     scale_range_aa: tuple[float, float] | None = None
     min_snr: float | None = None
     medium_tolerance_kms: float | None = None
+    preparation: int = PREPARATION
+    telluric: Telluric = Telluric.KEEP
+    rest: Rest = Rest.NONE
 
     def __post_init__(self) -> None:
         if not (0 < self.wave_min_aa < self.wave_max_aa and self.n_pix >= 2):
@@ -142,6 +245,11 @@ class ModelDomain:
             )  # fmt: skip
         if not 0 < self.least_coverage <= 1:
             raise UsageError("least_coverage lies in (0, 1]", code="bad_domain")
+        for name, kind in (("telluric", Telluric), ("rest", Rest)):
+            object.__setattr__(self, name, choice(kind, getattr(self, name), name))
+        if self.rest is not Rest.NONE and self.frame != "rest":
+            raise UsageError(f"spectra shifted to rest are not in the frame {self.frame!r}",
+                             code="bad_domain", remedy="set frame to 'rest'")  # fmt: skip
 
     @property
     def log_step(self) -> float:
@@ -182,16 +290,27 @@ class ModelDomain:
             return f"flux is {s.flux_kind.value}, model needs {self.flux_kind.value}"
         if s.medium is Medium.UNKNOWN and not self.unknown_medium_ok:
             return f"air or vacuum unknown, pixel of {self.pixel_kms:.0f} km/s needs it"
-        frame = frame_class(s.specsys, self.pixel_kms)
-        if frame != self.frame:
-            return f"frame is {frame}, model needs {self.frame}"
+        reason = self._wrong_frame(s)
+        if reason:
+            return reason
         low, high = self.resolution
         if not low <= s.resolution <= high:
             return f"resolution {s.resolution:.0f} outside {low:.0f}–{high:.0f}"
         return ""
 
+    def _wrong_frame(self, s: SpectrumSummary) -> str:
+        if self.telluric is Telluric.MASK and (reason := telluric_shift(s)[2]):
+            return reason
+        if self.rest is not Rest.NONE:
+            return rest_shift(s, self.rest, self.pixel_kms)[1]
+        frame = frame_class(s.specsys, self.pixel_kms)
+        return "" if frame == self.frame else f"frame is {frame}, model needs {self.frame}"
+
     def _wrong_extent(self, s: SpectrumSummary) -> str:
-        covered = overlap_fraction(s.em_min_aa, s.em_max_aa, self.wave_min_aa, self.wave_max_aa)
+        shift, _ = rest_shift(s, self.rest, self.pixel_kms)
+        covered = overlap_fraction(
+            s.em_min_aa / shift, s.em_max_aa / shift, self.wave_min_aa, self.wave_max_aa
+        )
         if not covered >= self.least_coverage:
             return (
                 f"covers {100 * covered:.0f} % of {self.wave_min_aa:.0f}–{self.wave_max_aa:.0f} Å"
@@ -208,17 +327,31 @@ class ModelDomain:
         return asdict(self) | {
             "flux_kind": self.flux_kind.value,
             "resolution": [low, high if math.isfinite(high) else None],
+            "telluric": self.telluric.value,
+            "rest": self.rest.value,
         }
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Self:
-        """The domain of a model card."""
+        """The domain of a model card; those written before there were versions are of version 1.
+
+        Raises DataError (newer_preparation) if this program cannot prepare spectra like that.
+        """
         low, high = record["resolution"]
         window = record["scale_range_aa"]
+        preparation = int(record.get("preparation", 1))
+        if preparation > PREPARATION:
+            raise DataError(
+                f"the model wants spectra prepared by version {preparation}, this program knows "
+                f"{PREPARATION}", code="newer_preparation", remedy="upgrade spectrarium",
+            )  # fmt: skip
         return cls(**record | {
             "flux_kind": FluxKind(record["flux_kind"]),
             "resolution": (low, math.inf if high is None else high),
             "scale_range_aa": None if window is None else (window[0], window[1]),
+            "preparation": preparation,
+            "telluric": Telluric(record.get("telluric", "keep")),
+            "rest": Rest(record.get("rest", "none")),
         })  # fmt: skip
 
 

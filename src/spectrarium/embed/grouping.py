@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 
 from ..domain.axis import Medium
 from ..domain.units import C_KMS
-from .domain import AIR_SHIFT_KMS, FluxKind, ModelDomain, SpectrumSummary, frame_class
+from .domain import (
+    AIR_SHIFT_KMS,
+    FluxKind,
+    ModelDomain,
+    Rest,
+    SpectrumSummary,
+    Telluric,
+    frame_class,
+    rest_shift,
+    telluric_shift,
+)
 
 LOW_BELOW, HIGH_ABOVE = 5_000.0, 30_000.0
 """Resolving powers that divide low | mid | high."""
@@ -28,13 +38,20 @@ class GroupingRules:
     """least_members : fewer get no model · least_coverage : of a model's range, per spectrum
     edge_share : of the members that must reach each end of the range
     max_pixels : of a model's grid (the pixel grows to fit) · least_pixels : good ones a spectrum
-    needs"""
+    needs · telluric, rest : how the models prepare spectra (see `ModelDomain`)
+    wide_pixels, wide_coverage : of a wide model's grid, good ones a spectrum needs, by number and
+    by share, whichever is more · wide_most : pixels of such a grid at most"""
 
     least_members: int = 20
     least_coverage: float = 0.9
     edge_share: float = 0.75
     max_pixels: int = 6_000
     least_pixels: int = 50
+    telluric: Telluric = Telluric.KEEP
+    rest: Rest = Rest.NONE
+    wide_pixels: int = 64
+    wide_coverage: float = 0.02
+    wide_most: int = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +72,10 @@ class Proposal:
 
 
 Key = tuple[str, str, str, bool]
+Divide = Callable[
+    [Key, list[int], Sequence[SpectrumSummary], GroupingRules],
+    tuple[list[ProposedModel], dict[int, str]],
+]
 
 
 def resolution_class(resolving_power: float) -> str:
@@ -73,7 +94,23 @@ def propose_models(
     model, its members leave, and so on while `least_members` remain. Every spectrum belongs to
     one model at most. Deterministic: depends on the summaries only, not on chance.
     """
-    rules = rules or GroupingRules()
+    return _propose(summaries, rules or GroupingRules(), _split)
+
+
+def propose_wide_models(
+    summaries: Sequence[SpectrumSummary], rules: GroupingRules | None = None
+) -> Proposal:
+    """One model per kind, frame and resolution whatever the coverage, for encoders that bear gaps.
+
+    Its grid spans all that at least `least_members` spectra reach; a spectrum belongs to it when
+    `wide_pixels` of the grid, and the share `wide_coverage`, carry information. Deterministic.
+    """
+    return _propose(summaries, rules or GroupingRules(), _widest)
+
+
+def _propose(
+    summaries: Sequence[SpectrumSummary], rules: GroupingRules, divide: Divide
+) -> Proposal:
     groups: dict[Key, list[int]] = defaultdict(list)
     left: dict[int, str] = {}
     for i, s in enumerate(summaries):
@@ -81,16 +118,60 @@ def propose_models(
         if reason:
             left[i] = reason
         else:
-            groups[_key(s)].append(i)
+            groups[_key(s, rules)].append(i)
     models: list[ProposedModel] = []
     # spectra of known medium found the models; those of unknown medium may join them
     for key in sorted(groups, key=lambda k: (not k[3], k)):
         rest = _join(models, groups[key], summaries) if not key[3] else groups[key]
-        found, remaining = _split(key, rest, summaries, rules)
+        found, remaining = divide(key, rest, summaries, rules)
         models.extend(found)
         for i, reason in remaining.items():
             left[i] = reason
     return Proposal(tuple(_unique_names(models)), dict(sorted(left.items())))
+
+
+def _widest(
+    key: Key, indexes: list[int], summaries: Sequence[SpectrumSummary], rules: GroupingRules
+) -> tuple[list[ProposedModel], dict[int, str]]:
+    """One model over everything that `least_members` of these reach."""
+    models: list[ProposedModel] = []
+    kept: list[int] = []
+    if len(indexes) >= rules.least_members:
+        low, high = _ranges(indexes, summaries, rules)
+        a, b = _reached_by(low, high, rules.least_members)
+        if b > a:
+            pixel = np.array([summaries[i].pixel_kms for i in indexes])
+            everyone = np.arange(len(indexes))
+            kept, domain = _domain(key, a, b, everyone, indexes, summaries, pixel, rules, True)
+            if len(kept) >= rules.least_members:
+                name = f"wide-{_name(key, domain)}"
+                models.append(ProposedModel(name, domain, tuple(kept)))
+    taken = set(kept) if models else set()
+    return models, {i: _why_left(summaries[i], models, rules) for i in indexes if i not in taken}
+
+
+def _reached_by(
+    low: NDArray[np.float64], high: NDArray[np.float64], least: int
+) -> tuple[float, float]:
+    """First and last ln λ that `least` of the ranges contain; (0, 0) if there is none."""
+    ends = np.concatenate([low, high])
+    step = np.concatenate([np.ones(low.size, np.int64), -np.ones(high.size, np.int64)])
+    order = np.lexsort((-step, ends))  # of equal ends, beginnings first
+    inside = np.cumsum(step[order])
+    enough = np.flatnonzero(inside >= least)
+    if not enough.size:
+        return 0.0, 0.0
+    return float(ends[order[enough[0]]]), float(ends[order[enough[-1] + 1]])
+
+
+def _ranges(
+    indexes: list[int], summaries: Sequence[SpectrumSummary], rules: GroupingRules
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """ln λ of both ends of each, in the frame of the models."""
+    some = [summaries[i] for i in indexes]
+    shift = np.log([rest_shift(s, rules.rest, math.inf)[0] for s in some])
+    low, high = (np.log([getattr(s, end) for s in some]) for end in ("em_min_aa", "em_max_aa"))
+    return low - shift, high - shift
 
 
 def _unfit(s: SpectrumSummary, rules: GroupingRules) -> str:
@@ -100,13 +181,17 @@ def _unfit(s: SpectrumSummary, rules: GroupingRules) -> str:
         return f"{s.n_good} good pixels"
     if s.medium is Medium.UNKNOWN and resolution_class(s.resolution) != "low":
         return "air or vacuum unknown: declare it with --medium"
-    return ""
+    if rules.telluric is Telluric.MASK and (reason := telluric_shift(s)[2]):
+        return reason
+    # whether the barycentric correction matters depends on the pixel, not known before the group
+    pixel = math.inf if resolution_class(s.resolution) == "low" else 0.0
+    return rest_shift(s, rules.rest, pixel)[1]
 
 
-def _key(s: SpectrumSummary) -> Key:
+def _key(s: SpectrumSummary, rules: GroupingRules) -> Key:
     level = resolution_class(s.resolution)
     pixel = C_KMS / (2 * LOW_BELOW) * 2.1 if level == "low" else 0.0
-    frame = frame_class(s.specsys, pixel)
+    frame = frame_class(s.specsys, pixel) if rules.rest is Rest.NONE else "rest"
     return level, frame, s.flux_kind.value, s.medium is not Medium.UNKNOWN
 
 
@@ -133,8 +218,7 @@ def _split(
     key: Key, indexes: list[int], summaries: Sequence[SpectrumSummary], rules: GroupingRules
 ) -> tuple[list[ProposedModel], dict[int, str]]:
     """Take the best shared range again and again until too few are left."""
-    low = np.log([summaries[i].em_min_aa for i in indexes])
-    high = np.log([summaries[i].em_max_aa for i in indexes])
+    low, high = _ranges(indexes, summaries, rules)
     pixel = np.array([summaries[i].pixel_kms for i in indexes])
     remaining = np.arange(len(indexes))
     models: list[ProposedModel] = []
@@ -203,25 +287,35 @@ def _domain(
     summaries: Sequence[SpectrumSummary],
     pixel: NDArray[np.float64],
     rules: GroupingRules,
+    wide: bool = False,
 ) -> tuple[list[int], ModelDomain]:
     """The grid that a group shares, and those of the group that it covers."""
     # the coarser members set the pixel: finer ones are averaged, nobody is oversampled threefold
     step_kms = float(np.quantile(pixel[chosen], 0.75))
     if not key[3]:
         step_kms = max(step_kms, 2.02 * AIR_SHIFT_KMS)
-    n_pix = min(math.floor((b - a) * C_KMS / step_kms) + 1, rules.max_pixels)
+    most = rules.wide_most if wide else rules.max_pixels
+    n_pix = min(math.floor((b - a) * C_KMS / step_kms) + 1, most)
+    share = max(rules.wide_coverage, rules.wide_pixels / max(n_pix, 2))
+    first = summaries[indexes[chosen[0]]].specsys
     resolving = [summaries[indexes[c]].resolution for c in chosen]
     domain = ModelDomain(
         wave_min_aa=round(math.exp(a), 3),
         wave_max_aa=round(math.exp(b), 3),
         n_pix=max(n_pix, 2),
-        frame=frame_class(summaries[indexes[chosen[0]]].specsys, (b - a) * C_KMS / max(n_pix, 1)),
+        frame=(
+            frame_class(first, (b - a) * C_KMS / max(n_pix, 1))
+            if rules.rest is Rest.NONE
+            else "rest"
+        ),
         resolution=(
             math.floor(min(resolving) / RESOLUTION_SLACK),
             math.ceil(max(resolving) * RESOLUTION_SLACK),
         ),
         flux_kind=FluxKind(key[2]),
-        least_coverage=rules.least_coverage - 0.02,
+        least_coverage=min(share, 1.0) if wide else rules.least_coverage - 0.02,
+        telluric=rules.telluric,
+        rest=rules.rest,
     )
     kept = [indexes[c] for c in chosen if domain.covers(summaries[indexes[c]])[0]]
     return kept, domain
@@ -236,6 +330,10 @@ def _why_left(s: SpectrumSummary, models: list[ProposedModel], rules: GroupingRu
 
 def _name(key: Key, domain: ModelDomain) -> str:
     kind = "" if key[2] == FluxKind.CALIBRATED.value else f"-{key[2]}"
+    if domain.telluric is Telluric.MASK:
+        kind += "-masked"
+    if domain.rest is not Rest.NONE:
+        kind += f"-by-{domain.rest.value}"
     return f"{key[0]}-{key[1]}{kind}-{domain.wave_min_aa:.0f}-{domain.wave_max_aa:.0f}"
 
 

@@ -23,7 +23,17 @@ from ..measure.airvac import air_to_vac
 from ..measure.noise import MAD_TO_SIGMA, noise_sigma
 from ..measure.pixels import pixel_bounds
 from ..measure.resample import Resampler
-from .domain import FluxKind, ModelDomain, SpectrumSummary, flux_kind
+from ..measure.telluric import in_telluric_band
+from .domain import (
+    FluxKind,
+    ModelDomain,
+    Rest,
+    SpectrumSummary,
+    Telluric,
+    flux_kind,
+    rest_shift,
+    telluric_shift,
+)
 
 F4 = np.float32
 
@@ -70,10 +80,11 @@ class _Plan:
     """What depends on the spectral axis only, kept because archives come in runs of one grid.
 
     usable : (n,) wavelengths that are finite and positive, None = all · per_lambda : (n_used,)
-    factor that turns F_ν into a shape per wavelength
+    factor that turns F_ν into a shape per wavelength · wave : (n_used,) vacuum Å, as delivered
+    rebin : onto the grid; None where every spectrum is shifted to rest by its own velocity
     """
 
-    rebin: Resampler
+    rebin: Resampler | None
     usable: NDArray[np.bool_] | None
     per_lambda: NDArray[np.float64]
     pixel_kms: float
@@ -104,6 +115,8 @@ class Preparer:
         self, spectra: Sequence[Spectrum], start: int = 0
     ) -> tuple[Prepared, tuple[LeftOut, ...]]:
         """All spectra that the domain covers, and the others with the reason.
+
+        A model of rest-frame spectra shifts each by its observation's velocity or redshift.
 
         A spectrum counts as covered when enough grid pixels carry information; pixels outside its
         coverage get ivar 0, never a guess. Noise that was not delivered is estimated and labelled.
@@ -146,7 +159,7 @@ class Preparer:
         covered, reason = self.domain.covers(summary)
         if not covered:
             return reason
-        return self._on_grid(s, plan, mask)
+        return self._on_grid(s, plan, mask, summary)
 
     def _summary(
         self, s: Spectrum, plan: _Plan, mask: NDArray[np.bool_], kind: FluxKind, good: int
@@ -157,6 +170,8 @@ class Preparer:
             em_min_aa=min(first, last), em_max_aa=max(first, last), n_good=good,
             pixel_kms=plan.pixel_kms, medium=s.axis.medium, specsys=s.axis.specsys,
             resolving_power=s.observation.em_res_power, flux_kind=kind,
+            redshift=s.observation.redshift, rv_kms=s.observation.rv_kms,
+            berv_kms=s.observation.berv_kms,
         )  # fmt: skip
 
     def _plan(self, s: Spectrum, mask: NDArray[np.bool_]) -> _Plan:
@@ -185,14 +200,20 @@ class Preparer:
         used = wave[usable]
         vacuum = air_to_vac(used, outside="keep") if medium is Medium.AIR else used
         return _Plan(
-            rebin=Resampler(pixel_bounds(vacuum), self._edges),
+            rebin=(
+                Resampler(pixel_bounds(vacuum), self._edges)
+                if self.domain.rest is Rest.NONE
+                else None
+            ),
             usable=None if usable.all() else usable,
             per_lambda=(vacuum / vacuum[vacuum.size // 2]) ** -2,
             pixel_kms=float(np.median(np.abs(np.diff(vacuum)) / vacuum[1:])) * C_KMS,
             wave=vacuum,
         )
 
-    def _on_grid(self, s: Spectrum, plan: _Plan, mask: NDArray[np.bool_]) -> _Row | str:
+    def _on_grid(
+        self, s: Spectrum, plan: _Plan, mask: NDArray[np.bool_], summary: SpectrumSummary
+    ) -> _Row | str:
         flux, ivar = s.flux.astype(np.float64), s.ivar
         if plan.usable is not None:
             flux, mask = flux[plan.usable], mask[plan.usable]
@@ -203,14 +224,32 @@ class Preparer:
         noise = NoiseSource.DELIVERED
         if ivar is None:
             ivar, noise = estimated_ivar(flux, mask)
-        out = plan.rebin(flux, ivar, mask)
+        possible = self.domain.n_pix
+        if self.domain.telluric is Telluric.MASK:
+            to_observer, margin_kms, _ = telluric_shift(summary)
+            mask = mask | in_telluric_band(plan.wave * to_observer, margin_kms)
+            possible -= self._in_bands(summary, to_observer, margin_kms)
+        out = self._rebin(plan, summary)(flux, ivar, mask)
         assert out.ivar is not None
         weight = np.where(out.mask, 0.0, out.ivar)
         informative = weight > 0
         coverage = float(np.count_nonzero(informative)) / weight.size
-        if coverage < self.domain.least_coverage:
+        # what the atmosphere takes from every spectrum is not held against one
+        if coverage * self.domain.n_pix < self.domain.least_coverage * possible or not coverage:
             return f"good pixels cover {100 * coverage:.0f} % of the model's range"
         return self._scaled(np.where(informative, out.flux, 0.0), weight, coverage, noise)
+
+    def _rebin(self, plan: _Plan, summary: SpectrumSummary) -> Resampler:
+        if plan.rebin is not None:
+            return plan.rebin
+        shift, _ = rest_shift(summary, self.domain.rest, self.domain.pixel_kms)
+        return Resampler(pixel_bounds(plan.wave / shift), self._edges)
+
+    def _in_bands(self, summary: SpectrumSummary, to_observer: float, margin_kms: float) -> int:
+        """Grid pixels of which telluric bands leave nothing."""
+        shift, _ = rest_shift(summary, self.domain.rest, self.domain.pixel_kms)
+        taken = in_telluric_band(self._edges * (shift * to_observer), margin_kms)
+        return int(np.count_nonzero(taken[:-1] & taken[1:]))
 
     def _scaled(
         self, flux: NDArray[np.float64], ivar: NDArray[np.float64], coverage: float,
