@@ -128,3 +128,47 @@ def test_sizes_add_up():
         assert len(MockSurvey.of_size(n)) == n
     with pytest.raises(UsageError):
         MockSurvey(1, -1)
+
+
+def test_pieces_make_what_the_whole_makes(small):
+    """Any part of a survey alone is the same as in the whole: workers may share it out."""
+    pieces = SMALL.pieces()
+    assert sum(p.stop - p.first for p in pieces) == len(SMALL)
+    first = {s.truth.object_id: s for s in small}
+    for piece in pieces[::-1]:
+        for spectrum in SMALL.make(piece):
+            before = first[spectrum.truth.object_id]
+            scale = np.abs(before.exposure.flux).max()
+            assert np.allclose(spectrum.exposure.flux, before.exposure.flux, atol=1e-9 * scale)
+            assert spectrum.truth.pipeline_z == before.truth.pipeline_z or np.isnan(
+                spectrum.truth.pipeline_z
+            )
+    alone = next(SMALL.make(pieces[0]._replace(first=7, stop=8)))
+    assert np.allclose(
+        alone.exposure.flux, first[alone.truth.object_id].exposure.flux, rtol=1e-9, atol=1e-12
+    )
+
+
+def test_wrong_redshifts_are_in_the_catalogue_and_nowhere_else():
+    """The catalogue confuses lines; the spectrum is a good one of its true redshift."""
+    survey = MockSurvey(3, 20, 12, 8, 2, 0, 0, n_wrong_z=25)
+    spectra = list(survey)
+    good = [s.truth for s in spectra if not s.truth.oddity and np.isfinite(s.truth.z)]
+    gap = [abs(t.pipeline_z - t.z) / (1 + t.z) for t in good]
+    assert 0 < max(gap) < 0.006
+    assert all(np.isnan(s.truth.pipeline_z) for s in spectra if s.truth.obj_class == "SKY")
+    wrong = [s.truth for s in spectra if s.truth.oddity == "wrong_redshift"]
+    assert len(wrong) == 25
+    assert Counter(t.obj_class for t in wrong) == {"GALAXY": 15, "QSO": 10}
+    for truth in wrong:
+        assert truth.pipeline_z > 0
+        assert abs(truth.pipeline_z - truth.z) / (1 + truth.z) > 0.2
+    emission = next(
+        s for s in spectra if s.truth.oddity and s.truth.subclass in ("starburst", "starforming")
+    )
+    wave, flux = emission.instrument.wave_vac_aa, emission.exposure.flux
+    at = 6564.6 * (1 + emission.truth.z)
+    if at < wave[-1] - 50:
+        near = np.abs(wave - at) < 8
+        around = (np.abs(wave - at) < 60) & ~near
+        assert flux[near].max() > np.median(flux[around])

@@ -25,6 +25,15 @@ LIGHT_ODDITIES = ("superposition", "extreme_emission")
 FAULTS = ("cosmic_rays", "bad_join")
 """Good stars, badly reduced."""
 ODDITIES = (*STAR_ODDITIES, *LIGHT_ODDITIES, *FAULTS)
+WRONG_REDSHIFT = "wrong_redshift"
+"""A good spectrum whose catalogue entry is wrong: nothing in its pixels is odd."""
+_CONFUSED = {
+    "GALAXY": (("H_alpha", "OIII_5008"), ("OIII_5008", "H_alpha"), ("OII_3727", "H_alpha"),
+               ("H_alpha", "OII_3727"), ("OIII_5008", "OII_3727")),
+    "QSO": (("MgII_2799", "CIII_1909"), ("CIII_1909", "MgII_2799"), ("CIV_1549", "MgII_2799"),
+            ("MgII_2799", "Ly_alpha"), ("Ly_alpha", "MgII_2799")),
+}  # fmt: skip
+"""(line that is there, line it is taken for): the usual confusions of single strong lines."""
 
 
 def odd_star(kind: str, rng: np.random.Generator) -> Star:
@@ -112,3 +121,19 @@ def spoil(kind: str, flux: Array, instrument: Instrument, rng: np.random.Generat
     factor = float(rng.uniform(0.45, 0.7)) ** (1 if rng.random() < 0.5 else -1)
     out[instrument.wave_vac_aa > instrument.join_aa] *= factor
     return out
+
+
+def mistaken_redshift(z: float, obj_class: str, rng: np.random.Generator) -> float:
+    """The redshift that comes out when one line is taken for another; never below 0.
+
+    Parameters
+    ----------
+    z : true redshift · obj_class : GALAXY or QSO
+    Source: (1 + z_wrong) = (1 + z) λ_true/λ_taken.
+    """
+    pairs = _CONFUSED["QSO" if obj_class == "QSO" else "GALAXY"]
+    wrong = [
+        (1.0 + z) * line(true).wave_vac_aa / line(taken).wave_vac_aa - 1.0 for true, taken in pairs
+    ]
+    possible = [w for w in wrong if w > 0.0]
+    return float(possible[int(rng.integers(len(possible)))])

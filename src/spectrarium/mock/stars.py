@@ -155,8 +155,10 @@ class StarSynthesiser:
             at = int(self.grid.index(np.array(wave)))
             field = stark_field(lower, upper, star.electron_density)
             reach = (line * field**1.5 / kappa[:, at] / 1e-3) ** 0.4
-            pixels = int(min(reach.max() / wave * C_KMS / self.grid.step_kms, 0.07 * C_KMS
-                             / self.grid.step_kms)) + 8  # fmt: skip
+            # each star's own reach, not the batch's: who else is in a batch must not matter
+            most = int(0.07 * C_KMS / self.grid.step_kms) + 8
+            blue = -np.log1p(-min(reach.max() / wave, 0.5)) * C_KMS / self.grid.step_kms
+            pixels = min(int(blue) + 10, most)
             window = slice(max(0, at - pixels), min(self.grid.n, at + pixels))
             core = np.maximum(doppler, 0.7 * self.grid.step_kms) * wave / C_KMS
             distance = self.wave[window] - wave

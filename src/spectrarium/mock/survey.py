@@ -5,21 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.errors import UsageError
+from ..domain.units import C_KMS
 from .galaxies import GalaxyMaker, draw_galaxy
 from .instrument import HIGH_GRID, LOW_GRID, Exposure, Instrument, instruments
-from .oddities import FAULTS, ODDITIES, STAR_ODDITIES, odd_light, odd_star, spoil
+from .oddities import (
+    FAULTS,
+    ODDITIES,
+    STAR_ODDITIES,
+    WRONG_REDSHIFT,
+    mistaken_redshift,
+    odd_light,
+    odd_star,
+    spoil,
+)
 from .population import Star, draw_star, star_light
 from .quasars import draw_quasar, quasar_spectrum
 from .stars import StarSynthesiser
 
 Array = NDArray[np.float64]
 _BATCH = 32
-_STREAMS = {"star": 1, "galaxy": 2, "quasar": 3, "sky": 4, "odd": 5, "highres": 6}
+_STREAMS = {"star": 1, "galaxy": 2, "quasar": 3, "sky": 4, "odd": 5, "highres": 6, "wrong_z": 7}
+_PIPELINE = 8
+"""Stream of what a pipeline measures: apart, so that no spectrum depends on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +41,9 @@ class Truth:
 
     object_id : unique number · obj_class : STAR, GALAXY, QSO or SKY · subclass : MK letter and
     luminosity class, kind of galaxy … · teff K, logg, feh, vsini_kms, rv_kms (heliocentric), z,
-    ebv mag · snr : median per good pixel, achieved · oddity : a name of `ODDITIES` or ""
-    s_ra, s_dec : deg · mjd : middle of the exposure
+    ebv mag · snr : median per good pixel, achieved · oddity : a name of `ODDITIES`,
+    ``wrong_redshift`` or "" · s_ra, s_dec : deg · mjd : middle of the exposure · pipeline_z : the
+    redshift that the survey's catalogue claims: z and its error, far off where it is wrong
     """
 
     object_id: int
@@ -47,6 +61,7 @@ class Truth:
     s_ra: float
     s_dec: float
     mjd: float
+    pipeline_z: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +73,14 @@ class MockSpectrum:
     exposure: Exposure
 
 
+class Piece(NamedTuple):
+    """Objects `first` … `stop` − 1 of one stream of a survey: what one process makes at a time."""
+
+    stream: str
+    first: int
+    stop: int
+
+
 @dataclass(frozen=True)
 class MockSurvey:
     """A survey that never was. The same seed gives the same spectra, whatever the numbers.
@@ -65,7 +88,8 @@ class MockSurvey:
     Parameters
     ----------
     seed : of everything · n_stars, n_galaxies, n_quasars, n_sky, n_odd : how many of each
-    n_highres : of the bright stars observed at R = 115 000
+    n_highres : of the bright stars observed at R = 115 000 · n_wrong_z : of good galaxies and
+    quasars whose catalogue redshift is wrong
     """
 
     seed: int = 1
@@ -75,25 +99,28 @@ class MockSurvey:
     n_sky: int = 20
     n_odd: int = 40
     n_highres: int = 0
+    n_wrong_z: int = 0
 
     def __post_init__(self) -> None:
         counts = (self.n_stars, self.n_galaxies, self.n_quasars, self.n_sky, self.n_odd,
-                  self.n_highres)  # fmt: skip
+                  self.n_highres, self.n_wrong_z)  # fmt: skip
         if min(counts) < 0 or self.seed < 0:
             raise UsageError("a survey cannot have fewer than no objects, nor a negative seed",
                              code="bad_count")  # fmt: skip
 
     def __len__(self) -> int:
         return (self.n_stars + self.n_galaxies + self.n_quasars + self.n_sky + self.n_odd
-                + self.n_highres)  # fmt: skip
+                + self.n_highres + self.n_wrong_z)  # fmt: skip
 
     @classmethod
     def of_size(cls, n: int, seed: int = 1) -> MockSurvey:
-        """Half stars, a quarter galaxies, an eighth quasars; 6 % odd, 3 % sky, 1 % at high R."""
+        """Half stars, a quarter galaxies, an eighth quasars; 6 % odd, 3 % sky, 1 % at high R,
+        and 1 % of good spectra with a wrong redshift in the catalogue."""
         odd, sky, high = round(0.06 * n), round(0.03 * n), min(round(0.01 * n), 12)
-        galaxies, quasars = round(0.25 * n), round(0.13 * n)
-        stars = n - odd - sky - high - galaxies - quasars
-        return cls(seed, stars, galaxies, quasars, sky, odd, high)
+        wrong = round(0.01 * n)
+        galaxies, quasars = round(0.25 * n) - wrong, round(0.13 * n)
+        stars = n - odd - sky - high - wrong - galaxies - quasars
+        return cls(seed, stars, galaxies, quasars, sky, odd, high, wrong)
 
     @cached_property
     def _instruments(self) -> dict[str, Instrument]:
@@ -112,16 +139,44 @@ class MockSurvey:
         return StarSynthesiser(HIGH_GRID, resolved=True)
 
     def __iter__(self) -> Iterator[MockSpectrum]:
-        """All spectra: stars, galaxies, quasars, sky, oddities, high resolution."""
-        yield from self._stars("star", self.n_stars)
-        for i in range(self.n_galaxies):
-            yield self._galaxy(i)
-        for i in range(self.n_quasars):
-            yield self._quasar(i)
-        for i in range(self.n_sky):
-            yield self._empty(i)
-        yield from self._odd()
-        yield from self._stars("highres", self.n_highres)
+        """All spectra: stars, galaxies, quasars, sky, oddities, high resolution, wrong z."""
+        for piece in self.pieces():
+            yield from self.make(piece)
+
+    def pieces(self) -> list[Piece]:
+        """The survey cut into parts that `make` can make one by one, anywhere, in any order."""
+        counts = {"star": self.n_stars, "galaxy": self.n_galaxies, "quasar": self.n_quasars,
+                  "sky": self.n_sky, "odd": self.n_odd, "highres": self.n_highres,
+                  "wrong_z": self.n_wrong_z}  # fmt: skip
+        out = []
+        for stream, n in counts.items():
+            size = 1 if stream == "highres" else _BATCH
+            out += [Piece(stream, i, min(i + size, n)) for i in range(0, n, size)]
+        return out
+
+    def make(self, piece: Piece) -> Iterator[MockSpectrum]:
+        """The spectra of one piece, in order, whatever else is made."""
+        if piece.stream in ("star", "highres"):
+            made = self._stars(*piece)
+        elif piece.stream == "odd":
+            made = self._odd(piece.first, piece.stop)
+        else:
+            one = {"galaxy": self._galaxy, "quasar": self._quasar, "sky": self._empty,
+                   "wrong_z": self._mistaken}[piece.stream]  # fmt: skip
+            made = (one(i) for i in range(piece.first, piece.stop))
+        for spectrum in made:
+            yield self._catalogued(spectrum)
+
+    def _catalogued(self, spectrum: MockSpectrum) -> MockSpectrum:
+        """With the redshift that a pipeline claims, where it has not been got wrong already."""
+        truth = spectrum.truth
+        if not np.isfinite(truth.z) or np.isfinite(truth.pipeline_z):
+            return spectrum
+        sigma_kms = {"STAR": 3.0, "GALAXY": 20.0}.get(truth.obj_class, 300.0)
+        sigma = float(np.hypot(sigma_kms, 60.0 / max(truth.snr, 1.0))) / C_KMS
+        rng = np.random.default_rng([self.seed, _PIPELINE, truth.object_id])
+        z = (1.0 + truth.z) * (1.0 + sigma * float(rng.normal())) - 1.0
+        return replace(spectrum, truth=replace(truth, pipeline_z=z))
 
     def _rng(self, stream: str, index: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, _STREAMS[stream], index])
@@ -141,22 +196,20 @@ class MockSurvey:
         )  # fmt: skip
         return rng, self._instruments[name], snr, truth
 
-    def _stars(self, stream: str, n: int, kinds: tuple[str, ...] = ()) -> Iterator[MockSpectrum]:
-        """Stars in batches, each batch through one synthesis."""
-        size = 1 if stream == "highres" else _BATCH
-        for first in range(0, n, size):
-            batch = []
-            for i in range(first, min(first + size, n)):
-                rng, instrument, snr, truth = self._begin(stream, i)
-                if stream == "highres":
-                    star = replace(draw_star(rng), vsini_kms=float(rng.rayleigh(5.0) + 1.0))
-                    batch.append((rng, self._instruments["s1d"], 3.0 * snr, truth, star))
-                else:
-                    batch.append((rng, instrument, snr, truth, draw_star(rng)))
-            yield from self._observe(batch, "")
+    def _stars(self, stream: str, first: int, stop: int) -> Iterator[MockSpectrum]:
+        """Stars of one piece, through one synthesis."""
+        batch = []
+        for i in range(first, stop):
+            rng, instrument, snr, truth = self._begin(stream, i)
+            if stream == "highres":
+                star = replace(draw_star(rng), vsini_kms=float(rng.rayleigh(5.0) + 1.0))
+                batch.append((rng, self._instruments["s1d"], 3.0 * snr, truth, star))
+            else:
+                batch.append((rng, instrument, snr, truth, draw_star(rng)))
+        yield from self._observe(batch)
 
     def _observe(
-        self, batch: list[tuple[np.random.Generator, Instrument, float, Truth, Star]], oddity: str
+        self, batch: list[tuple[np.random.Generator, Instrument, float, Truth, Star]]
     ) -> Iterator[MockSpectrum]:
         light: dict[int, Array] = {}
         for name, instrument in self._instruments.items():
@@ -167,17 +220,18 @@ class MockSurvey:
                 light.update(zip(members, rows, strict=True))
         for k, (rng, instrument, snr, truth, star) in enumerate(batch):
             exposure = instrument.expose(light[k], snr, rng)
-            if oddity in FAULTS:
-                exposure = replace(exposure, flux=spoil(oddity, exposure.flux, instrument, rng))
+            if truth.oddity in FAULTS:
+                flux = spoil(truth.oddity, exposure.flux, instrument, rng)
+                exposure = replace(exposure, flux=flux)
             truth = replace(
-                truth, obj_class="STAR", subclass=star.subclass, oddity=oddity, teff=star.teff,
-                logg=star.logg, feh=star.feh, vsini_kms=star.vsini_kms, rv_kms=star.rv_kms,
-                z=star.rv_kms / 299_792.458, ebv=star.ebv, snr=exposure.snr,
+                truth, obj_class="STAR", subclass=star.subclass, teff=star.teff, logg=star.logg,
+                feh=star.feh, vsini_kms=star.vsini_kms, rv_kms=star.rv_kms,
+                z=star.rv_kms / C_KMS, ebv=star.ebv, snr=exposure.snr,
             )  # fmt: skip
             yield MockSpectrum(truth, instrument, exposure)
 
-    def _galaxy(self, index: int) -> MockSpectrum:
-        rng, instrument, snr, truth = self._begin("galaxy", index, 4.0, 40.0)
+    def _galaxy(self, index: int, stream: str = "galaxy") -> MockSpectrum:
+        rng, instrument, snr, truth = self._begin(stream, index, 4.0, 40.0)
         galaxy = draw_galaxy(rng)
         light = instrument.rebin(self._galaxies(galaxy, instrument.sigma_kms)).flux
         exposure = instrument.expose(light, snr, rng)
@@ -185,8 +239,8 @@ class MockSurvey:
                         ebv=galaxy.ebv, snr=exposure.snr)  # fmt: skip
         return MockSpectrum(truth, instrument, exposure)
 
-    def _quasar(self, index: int) -> MockSpectrum:
-        rng, instrument, snr, truth = self._begin("quasar", index, 4.0, 40.0)
+    def _quasar(self, index: int, stream: str = "quasar") -> MockSpectrum:
+        rng, instrument, snr, truth = self._begin(stream, index, 4.0, 40.0)
         quasar = draw_quasar(rng)
         light = instrument.rebin(quasar_spectrum(quasar, instrument.sigma_kms, rng)).flux
         exposure = instrument.expose(light, snr, rng)
@@ -199,17 +253,31 @@ class MockSurvey:
         exposure = instrument.expose_sky(0.02, rng)
         return MockSpectrum(replace(truth, obj_class="SKY", snr=exposure.snr), instrument, exposure)
 
-    def _odd(self) -> Iterator[MockSpectrum]:
+    def _mistaken(self, index: int) -> MockSpectrum:
+        """A good galaxy or quasar whose strongest line the pipeline took for another."""
+        make = self._galaxy if index % 5 < 3 else self._quasar
+        spectrum = make(index, "wrong_z")
+        truth = spectrum.truth
+        rng = np.random.default_rng([self.seed, _PIPELINE, truth.object_id])
+        wrong = mistaken_redshift(truth.z, truth.obj_class, rng)
+        return replace(spectrum, truth=replace(truth, oddity=WRONG_REDSHIFT, pipeline_z=wrong))
+
+    def _odd(self, first: int, stop: int) -> Iterator[MockSpectrum]:
         """Oddities in turn, so that any number has nearly as many of each."""
-        for i in range(self.n_odd):
+        stars: list[tuple[np.random.Generator, Instrument, float, Truth, Star]] = []
+        made: dict[int, MockSpectrum] = {}
+        for i in range(first, stop):
             kind = ODDITIES[i % len(ODDITIES)]
             rng, instrument, snr, truth = self._begin("odd", i, 12.0, 60.0)
+            truth = replace(truth, oddity=kind)
             if kind in STAR_ODDITIES or kind in FAULTS:
                 star = odd_star(kind, rng) if kind in STAR_ODDITIES else draw_star(rng)
-                yield from self._observe([(rng, instrument, snr, truth, star)], kind)
+                stars.append((rng, instrument, snr, truth, star))
                 continue
             light, galaxy = odd_light(kind, rng, instrument, self._galaxies)
             exposure = instrument.expose(light, snr, rng)
-            truth = replace(truth, obj_class="GALAXY", subclass=galaxy.subclass, oddity=kind,
-                            z=galaxy.z, ebv=galaxy.ebv, snr=exposure.snr)  # fmt: skip
-            yield MockSpectrum(truth, instrument, exposure)
+            truth = replace(truth, obj_class="GALAXY", subclass=galaxy.subclass, z=galaxy.z,
+                            ebv=galaxy.ebv, snr=exposure.snr)  # fmt: skip
+            made[truth.object_id] = MockSpectrum(truth, instrument, exposure)
+        made |= {s.truth.object_id: s for s in self._observe(stars)}
+        yield from (made[key] for key in sorted(made))

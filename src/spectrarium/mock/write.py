@@ -119,8 +119,8 @@ def _write_sdss(path: Path, spectrum: MockSpectrum) -> str:
            ("PLUG_RA", "f8", truth.s_ra), ("PLUG_DEC", "f8", truth.s_dec),
            ("OBJTYPE", "S16", "SKY" if sky else "MOCK"), ("INSTRUMENT", "S8", "MOCK"),
            ("CLASS", "S6", "" if sky else truth.obj_class), ("SUBCLASS", "S21", truth.subclass),
-           ("Z", "f4", 0.0 if sky else truth.z), ("Z_ERR", "f4", 1e-5), ("ZWARNING", "i4", 0),
-           ("SN_MEDIAN_ALL", "f4", truth.snr)]  # fmt: skip
+           ("Z", "f4", 0.0 if sky else truth.pipeline_z), ("Z_ERR", "f4", 1e-5),
+           ("ZWARNING", "i4", 0), ("SN_MEDIAN_ALL", "f4", truth.snr)]  # fmt: skip
     labels = np.array([tuple(v for *_, v in row)], dtype=[(k, t) for k, t, _ in row])
     primary = fits.PrimaryHDU()
     primary.header.update(
@@ -157,8 +157,8 @@ def _write_lamost(path: Path, spectrum: MockSpectrum) -> str:
         CLASS="Unknown" if truth.obj_class == "SKY" else truth.obj_class, SUBCLASS=truth.subclass,
         **{"DATE-OBS": Time(truth.mjd, format="mjd").isot},
     )  # fmt: skip
-    if np.isfinite(truth.z):
-        primary.header["Z"] = truth.z
+    if np.isfinite(truth.pipeline_z):
+        primary.header["Z"] = truth.pipeline_z
     fits.HDUList([primary, fits.BinTableHDU(cells, name="COADD")]).writeto(path, overwrite=True)
     return f"{lmjd}-{plan}_sp{spid:02d}-{fiber:03d}"
 
@@ -193,8 +193,8 @@ def _text_values(truth: Truth) -> dict[str, object]:
 def _write_ecsv(path: Path, spectrum: MockSpectrum) -> str:
     """Enhanced CSV: units and metadata in the file's own header."""
     values = _text_values(spectrum.truth)
-    if np.isfinite(spectrum.truth.z):
-        values["redshift"] = spectrum.truth.z
+    if np.isfinite(spectrum.truth.pipeline_z):
+        values["redshift"] = spectrum.truth.pipeline_z
     exposure = spectrum.exposure
     ivar = exposure.ivar
     table = Table(
@@ -211,8 +211,8 @@ def _write_csv(path: Path, spectrum: MockSpectrum) -> str:
     """Plain CSV: ``key: value`` comments, then wave_aa, flux, err with err 0 where it is dead."""
     values = _text_values(spectrum.truth)
     values |= {"wave_unit": "Angstrom", "flux_unit": FLUX_UNIT}
-    if np.isfinite(spectrum.truth.z):
-        values["redshift"] = spectrum.truth.z
+    if np.isfinite(spectrum.truth.pipeline_z):
+        values["redshift"] = spectrum.truth.pipeline_z
     exposure = spectrum.exposure
     error = np.divide(1.0, np.sqrt(exposure.ivar), out=np.zeros(exposure.ivar.size),
                       where=exposure.ivar > 0)  # fmt: skip
