@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol, Self, cast
+from typing import Any, Protocol, Self, cast, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from ..domain.errors import UsageError
 from ..domain.progress import Progress
 from .domain import ModelDomain
 from .prepare import Prepared
+from .training_set import TrainingSet
 
 BatchFactory = Callable[[], Iterable[Prepared]]
 """Starts a new pass over the training set; every pass must yield the same spectra."""
@@ -50,7 +51,11 @@ class FitReport:
 
 
 class Encoder(Protocol):
-    """Turns prepared spectra into vectors and back."""
+    """Turns prepared spectra into vectors and back.
+
+    Made as ``KIND(domain, settings, name=…)``; `settings` is None or of the frozen dataclass that
+    the constructor's annotation names (see `settings_of`).
+    """
 
     domain: ModelDomain
 
@@ -62,8 +67,15 @@ class Encoder(Protocol):
     def scatter(self) -> NDArray[np.float32]:
         """(n_pix,) variance that the model itself leaves in the normalised flux."""
 
-    def fit(self, batches: BatchFactory, progress: Progress = ...) -> FitReport:
-        """Learn from all batches, in as many passes as it takes."""
+    def fit(
+        self, data: TrainingSet, progress: Progress | None = None, *,
+        checkpoint_dir: Path | None = None, device: str = "auto",
+    ) -> Any:  # fmt: skip
+        """Learn from all spectra, in as many passes as it takes; returns how that went.
+
+        checkpoint_dir : where the state of the training is kept, to go on from after an
+            interruption; None = nowhere · device : where to compute, see `check_device`
+        """
         ...
 
     def encode(self, flux: NDArray[Any], ivar: NDArray[Any]) -> Encoded:
@@ -87,6 +99,14 @@ class Encoder(Protocol):
         """Read back. DataError (hash_mismatch) if the weights are not those of the card."""
         ...
 
+
+OPTIONS = {
+    "latent": ("latent", "n_latent", "latents", "n_components"),
+    "epochs": ("epochs", "max_epochs", "n_epochs", "max_passes"),
+    "batch": ("batch", "batch_size"),
+    "seed": ("seed",),
+}
+"""What every user may ask for → names that fields of an encoder's settings give it."""
 
 BUILTIN = {
     "pca": ("pca", "PCA"),
@@ -129,3 +149,51 @@ def encoder_named(name: str) -> type[Encoder]:
         f"no encoder is called {name!r}", code="unknown_encoder",
         remedy=f"choose one of: {', '.join(encoder_names())}",
     )  # fmt: skip
+
+
+def settings_of(kind: type[Encoder], **asked: int | None) -> Any:
+    """An encoder's settings with what was asked for (`OPTIONS`), else its own defaults.
+
+    Raises
+    ------
+    UsageError : the encoder has no such option (``no_such_option``)
+    """
+    hints = get_type_hints(kind.__init__).get("settings")
+    found = next((t for t in (*get_args(hints), hints) if is_dataclass(t)), None)
+    known = {f.name for f in fields(found)} if found is not None else set()
+    values = {}
+    for option, value in asked.items():
+        if value is None:
+            continue
+        name = next((n for n in OPTIONS[option] if n in known), None)
+        if name is None:
+            there = [o for o, names in OPTIONS.items() if known & set(names)]
+            raise UsageError(
+                f"this encoder has no option --{option}", code="no_such_option",
+                where=kind.__name__, remedy="it knows: " + (", ".join(there) or "none"),
+            )  # fmt: skip
+        values[name] = value
+    return None if found is None else cast(Any, found)(**values)
+
+
+def latent_of(settings: Any) -> int | None:
+    """The size of the vectors that `settings` ask for; None if they do not say."""
+    sizes = (getattr(settings, name, None) for name in OPTIONS["latent"])
+    return next((int(s) for s in sizes if isinstance(s, int)), None)
+
+
+def check_device(encoder: str, device: str) -> None:
+    """Refuse a device that the encoder cannot compute on, before any work is done.
+
+    Raises
+    ------
+    UsageError : no such device (``unknown_device``), this machine lacks it or the encoder cannot
+        use it (``no_device``)
+    """
+    if encoder in BUILTIN and encoder != "pca":
+        from .device import device_named
+
+        device_named(device)
+    elif encoder == "pca" and device not in ("auto", "cpu"):
+        raise UsageError("pca computes on the CPU only", code="no_device", where="--device",
+                         remedy="use --device auto or --device cpu")  # fmt: skip

@@ -15,7 +15,7 @@ from ..domain.errors import DataError, UsageError
 from ..domain.progress import Progress, Silent
 from .card import read_model, weights_hash, write_model
 from .domain import ModelDomain
-from .encoder import BatchFactory, Encoded, FitReport
+from .encoder import BatchFactory, Encoded, FitReport, check_device
 from .pca_fit import Block, FitSettings, Fitted, fit_pca, standard_loadings
 from .posterior import F4, LinearModel
 
@@ -84,17 +84,22 @@ class PCA:
             raise _unfitted()
         return self._state[name]
 
-    def fit(self, batches: BatchFactory, progress: Progress | None = None) -> FitReport:
-        """Learn mean, components and scatter in a few passes over `batches()`.
+    def fit(
+        self, data: BatchFactory, progress: Progress | None = None, *,
+        checkpoint_dir: Path | None = None, device: str = "auto",
+    ) -> FitReport:  # fmt: skip
+        """Learn mean, components and scatter in a few passes over `data()`.
 
+        checkpoint_dir : not used, a pass takes seconds · device : ``auto`` or ``cpu``
         Raises
         ------
         DataError : fewer spectra than components, or no information in them
-        UsageError : too many components for memory, or batches on another grid
+        UsageError : too many components for memory, batches on another grid, or another device
         """
+        check_device("pca", device)
 
         def checked() -> Iterator[Block]:
-            for batch in batches():
+            for batch in data():
                 self._check(batch.flux, batch.ivar)
                 for start in range(0, len(batch), _BLOCK):
                     rows = slice(start, start + _BLOCK)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,48 +20,83 @@ from ..domain.errors import TransientError
 from .domain import ModelDomain
 from .prepare import F4, Prepared
 
+_FACTS = np.dtype([("scale", "<f8"), ("snr", "<f8"), ("coverage", "<f8"), ("index", "<i8"),
+                   ("object", "<i8"), ("noise", "u1")])  # fmt: skip
+_NOISE = tuple(NoiseSource)
+_JOURNAL = "journal.json"
+
 
 class Spool:
     """A training set on disk: add prepared batches once, iterate or take rows as often as needed.
 
-    Flux and ivar lie in two files of a temporary directory, 8 bytes a pixel; everything else is
-    kept in memory (some 50 bytes a spectrum). Use it as a context: the files go with it.
+    Flux and ivar lie in two files, 8 bytes a pixel, everything else in a third and in memory (41
+    bytes a spectrum). Use it as a context. A spool without a folder of its own is temporary: its
+    files go with it. One made by `resumed` stays, and goes on where its last `checkpoint` was.
     """
 
     def __init__(self, domain: ModelDomain, directory: Path | None = None, rows: int = 512) -> None:
         """directory : where the temporary one is made; None = the system's · rows : per batch"""
-        self.domain = domain
-        self.rows = rows
-        self._folder = tempfile.TemporaryDirectory(prefix="spool-", dir=directory)
-        self._flux = (Path(self._folder.name) / "flux.f4").open("w+b")
-        self._ivar = (Path(self._folder.name) / "ivar.f4").open("w+b")
-        self._small: list[tuple[np.ndarray, ...]] = []
-        self._noise: list[NoiseSource] = []
-        self._objects: list[NDArray[np.int64]] = []
-        self._maps: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+        folder = Path(tempfile.mkdtemp(prefix="spool-", dir=directory))
+        self._open(domain, folder, rows, keep=False)
+
+    @classmethod
+    def resumed(cls, domain: ModelDomain, folder: Path, rows: int = 512) -> Self:
+        """The spool in `folder`, made if there is none, as it was at its last `checkpoint`.
+
+        Whoever resumes a spool knows that it is of the same spectra on the same `domain`.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        out = cls.__new__(cls)
+        out._open(domain, folder, rows, keep=True)
+        return out
+
+    def _open(self, domain: ModelDomain, folder: Path, rows: int, keep: bool) -> None:
+        self.domain, self.rows, self.folder, self._keep = domain, rows, folder, keep
+        self._files: dict[str, BinaryIO] = {}
+        try:
+            for name in ("flux", "ivar", "facts"):
+                path = folder / f"{name}.bin"
+                self._files[name] = path.open("r+b" if path.exists() else "w+b")
+        except OSError as error:
+            raise self._full(error) from error
+        state = self._journal()
+        n = int(state.get("spectra", 0))
+        sizes = {"flux": 4 * domain.n_pix, "ivar": 4 * domain.n_pix, "facts": _FACTS.itemsize}
+        if any((folder / f"{k}.bin").stat().st_size < n * size for k, size in sizes.items()):
+            n, state = 0, {}
+        for name, size in sizes.items():  # what came after the last checkpoint may be torn
+            self._files[name].truncate(n * size)
+        self.given = int(state.get("given", 0))
+        self.complete = bool(state.get("complete", False))
+        stored = np.fromfile(folder / "facts.bin", _FACTS, n)
+        self._parts: list[NDArray[Any]] = [stored] if n else []
+        self._n = n
+
+    def _journal(self) -> dict[str, Any]:
+        try:
+            found = json.loads((self.folder / _JOURNAL).read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def _facts(self) -> NDArray[Any]:
+        if len(self._parts) != 1:
+            self._parts = [np.concatenate(self._parts) if self._parts else np.empty(0, _FACTS)]
+        return self._parts[0]
 
     @property
     def objects(self) -> NDArray[np.int64]:
         """(n,) which object each spectrum is of: equal numbers, the same object."""
-        return np.concatenate(self._objects) if self._objects else np.empty(0, np.int64)
+        return np.ascontiguousarray(self._facts["object"])
 
     @property
     def snr(self) -> NDArray[np.float64]:
         """(n,) median S/N per model pixel."""
-        return np.concatenate([s[1] for s in self._small]) if self._small else np.empty(0)
-
-    def take(self, rows: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(k, n_pix) flux and ivar of these rows, in the order given: copies."""
-        if self._maps is None:
-            for file in (self._flux, self._ivar):
-                file.flush()
-            shape = (len(self), self.domain.n_pix)
-            flux, ivar = (np.memmap(f.name, F4, "r", shape=shape) for f in (self._flux, self._ivar))
-            self._maps = flux, ivar
-        return np.asarray(self._maps[0][rows]), np.asarray(self._maps[1][rows])
+        return np.ascontiguousarray(self._facts["snr"])
 
     def __len__(self) -> int:
-        return len(self._noise)
+        return self._n
 
     def __enter__(self) -> Self:
         return self
@@ -69,49 +108,101 @@ class Spool:
         self.close()
 
     def close(self) -> None:
-        """Delete the files."""
-        self._maps = None
-        self._flux.close()
-        self._ivar.close()
-        self._folder.cleanup()
+        """Close the files; delete them unless this spool is to be resumed."""
+        for file in self._files.values():
+            file.close()
+        if not self._keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def add(self, batch: Prepared, objects: NDArray[Any] | None = None) -> None:
         """Append a batch. Raises TransientError (disk_full) if there is no room.
 
         objects : (n,) whole numbers, the same for spectra of one object; None = all different
         """
-        if objects is None:
-            objects = -1 - np.arange(len(self), len(self) + len(batch))
-        self._objects.append(np.asarray(objects, dtype=np.int64))
-        self._maps = None
+        n = len(batch)
+        facts = np.empty(n, _FACTS)
+        for name in ("scale", "snr", "coverage", "index"):
+            facts[name] = getattr(batch, name)
+        facts["object"] = -1 - np.arange(self._n, self._n + n) if objects is None else objects
+        facts["noise"] = [_NOISE.index(source) for source in batch.noise_source]
+        arrays: dict[str, Any] = {"flux": np.ascontiguousarray(batch.flux, F4),
+                  "ivar": np.ascontiguousarray(batch.ivar, F4), "facts": facts}  # fmt: skip
         try:
-            for file, array in ((self._flux, batch.flux), (self._ivar, batch.ivar)):
-                file.seek(0, 2)
-                file.write(np.ascontiguousarray(array, dtype=F4).data)
+            for name, array in arrays.items():
+                self._files[name].seek(0, 2)
+                self._files[name].write(array.data)
+                self._files[name].flush()
         except OSError as error:
-            raise TransientError(
-                f"training cache cannot be written: {error}", code="disk_full",
-                where=self._folder.name, remedy="free some space or choose another directory",
-            ) from error  # fmt: skip
-        self._small.append((batch.scale, batch.snr, batch.coverage, batch.index))
-        self._noise.extend(batch.noise_source)
+            raise self._full(error) from error
+        self._parts.append(facts)
+        self._n += n
+
+    def checkpoint(self, given: int, complete: bool = False) -> None:
+        """Make what was added outlast a crash; `given` spectra were looked at to get there."""
+        self.given, self.complete = given, complete
+        state = {"spectra": self._n, "given": given, "complete": complete}
+        partial = self.folder / f".{_JOURNAL}.part"
+        try:
+            for file in self._files.values():
+                file.flush()
+                os.fsync(file.fileno())
+            with partial.open("w") as file:
+                json.dump(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, self.folder / _JOURNAL)
+        except OSError as error:
+            raise self._full(error) from error
+
+    def _full(self, error: OSError) -> TransientError:
+        return TransientError(
+            f"training cache cannot be written: {error}", code="disk_full",
+            where=str(self.folder), remedy="free some space or choose another directory",
+        )  # fmt: skip
+
+    def take(self, rows: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(k, n_pix) flux and ivar of these rows, in the order given: copies.
+
+        Rows are read in the order of the disk, neighbours in one go; threads may call it at once.
+        """
+        rows = np.asarray(rows)
+        if rows.dtype == bool:
+            rows = np.flatnonzero(rows)
+        rows = np.where(rows < 0, rows + self._n, rows).astype(np.int64)
+        if rows.size and not (rows.min() >= 0 and rows.max() < self._n):
+            raise IndexError(f"rows outside 0…{self._n - 1}")
+        order = np.argsort(rows, kind="stable")
+        ordered = rows[order]
+        cuts = np.flatnonzero((np.diff(ordered) != 1) | (np.diff(order) != 1)) + 1
+        starts = [0, *cuts.tolist(), len(rows)]
+        flux, ivar = (np.empty((len(rows), self.domain.n_pix), F4) for _ in range(2))
+        for a, b in pairwise(starts):
+            if a < b:
+                at, to = int(ordered[a]), int(order[a])
+                self._read("flux", at, flux[to : to + b - a])
+                self._read("ivar", at, ivar[to : to + b - a])
+        return flux, ivar
+
+    def _read(self, name: str, row: int, out: NDArray[np.float32]) -> None:
+        """Fill `out`, whole rows, from the file: positions are explicit, nothing is shared."""
+        view = memoryview(cast(Any, out.reshape(-1))).cast("B")
+        offset, done = 4 * self.domain.n_pix * row, 0
+        while done < len(view):
+            got = os.preadv(self._files[name].fileno(), [view[done:]], offset + done)
+            if not got:
+                raise TransientError("training cache was cut short", code="bad_spool",
+                                     where=str(self.folder),
+                                     remedy="run the same command again")  # fmt: skip
+            done += got
 
     def __call__(self) -> Iterator[Prepared]:
         """A new pass, in the order added."""
-        if not self._noise:
-            return
-        columns = [np.concatenate(column) for column in zip(*self._small, strict=True)]
-        n_pix = self.domain.n_pix
-        for file in (self._flux, self._ivar):
-            file.flush()
-        for start in range(0, len(self), self.rows):
-            stop = min(start + self.rows, len(self))
-            flux, ivar = (
-                np.fromfile(
-                    file.name, dtype=F4, count=(stop - start) * n_pix, offset=4 * start * n_pix
-                ).reshape(-1, n_pix)
-                for file in (self._flux, self._ivar)
+        for start in range(0, self._n, self.rows):
+            stop = min(start + self.rows, self._n)
+            flux, ivar = self.take(np.arange(start, stop))
+            f = self._facts[start:stop]
+            noise = tuple(_NOISE[i] for i in f["noise"])
+            scale, snr, coverage, index = (
+                np.ascontiguousarray(f[k]) for k in ("scale", "snr", "coverage", "index")
             )
-            scale, snr, coverage, index = (column[start:stop] for column in columns)
-            noise = tuple(self._noise[start:stop])
             yield Prepared(flux, ivar, scale, snr, coverage, noise, index)
