@@ -146,10 +146,10 @@ class Spool:
             for file in self._files.values():
                 file.flush()
                 os.fsync(file.fileno())
-            with partial.open("w") as file:
-                json.dump(state, file)
-                file.flush()
-                os.fsync(file.fileno())
+            with partial.open("w") as text:
+                json.dump(state, text)
+                text.flush()
+                os.fsync(text.fileno())
             os.replace(partial, self.folder / _JOURNAL)
         except OSError as error:
             raise self._full(error) from error
