@@ -1,0 +1,177 @@
+"""When a tag must not be given: spectra unlike anything the head was trained and calibrated on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..domain.errors import UsageError
+from .conformal import LEAST_OBJECTS, Floats, conformal_quantile
+
+MOST_REFERENCE = 20_000
+"""Training spectra kept to measure distances to; of more, a seeded choice."""
+NEAREST = 5
+LEVEL = 0.99
+SNR_SLACK = 1.25
+"""S/N may lie this factor outside the range seen before a tag is refused."""
+_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """What a head sees of spectra: vectors of one encoder and how noisy they are.
+
+    vectors : (n, d); rows that are not finite are spectra that the encoder does not cover
+    snr : (n,) median S/N per model pixel · variance : (n, d) of each component, given the noise
+    chi2 : (n,) reduced χ² of the reconstruction; NaN = unknown
+    scale : (d,) vectors are multiplied by before distances are taken (`metric_scale()`)
+    """
+
+    vectors: NDArray[Any]
+    snr: NDArray[Any]
+    variance: NDArray[Any] | None = None
+    chi2: NDArray[Any] | None = None
+    scale: NDArray[Any] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        n, d = self.vectors.shape if self.vectors.ndim == 2 else (-1, -1)
+        wrong = (
+            n < 0 or self.snr.shape != (n,)
+            or (self.variance is not None and self.variance.shape != (n, d))
+            or (self.chi2 is not None and self.chi2.shape != (n,))
+            or (self.scale is not None and self.scale.shape != (d,))
+        )  # fmt: skip
+        if wrong:
+            raise UsageError(f"vectors {self.vectors.shape} do not fit what describes them",
+                             code="mismatched_lengths")  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __getitem__(self, rows: NDArray[Any]) -> Features:
+        return Features(
+            self.vectors[rows], self.snr[rows],
+            None if self.variance is None else self.variance[rows],
+            None if self.chi2 is None else self.chi2[rows], self.scale,
+        )  # fmt: skip
+
+    @property
+    def covered(self) -> NDArray[np.bool_]:
+        """(n,) True where there is a vector and an S/N."""
+        finite = np.isfinite(self.vectors).all(axis=1)
+        return np.asarray(finite & np.isfinite(self.snr) & (self.snr > 0))
+
+    @property
+    def scaled(self) -> NDArray[np.float32]:
+        """(n, d) vectors in which distances are taken."""
+        v = np.asarray(self.vectors, np.float32)
+        return v if self.scale is None else v * np.asarray(self.scale, np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Guard:
+    """Limits beyond which a spectrum is out of distribution, by S/N bin.
+
+    reference : (m, d) scaled training vectors · rows : (m,) their rows in the training table
+    distance, chi2 : (b,) largest allowed; ∞ = unknown · snr_edges : (b − 1,)
+    snr_range : lowest and highest S/N seen
+    """
+
+    reference: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    distance: Floats
+    chi2: Floats
+    snr_edges: Floats
+    snr_range: tuple[float, float]
+
+    def nearest(
+        self, features: Features, k: int = NEAREST
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """((n, k) positions in `reference`, (n, k) distances), nearest first."""
+        return nearest(self.reference, features.scaled, k)
+
+    def reasons(self, features: Features) -> NDArray[Any]:
+        """(n,) why no tag may be given, in words; '' = it may."""
+        out = np.full(len(features), "", object)
+        covered = features.covered
+        out[~covered] = "no vector: the encoder does not cover it"
+        snr = np.asarray(features.snr, np.float64)
+        low, high = self.snr_range
+        for bad, which, limit in ((snr < low / SNR_SLACK, "below", low),
+                                  (snr > high * SNR_SLACK, "above", high)):  # fmt: skip
+            for i in np.flatnonzero(covered & bad):
+                out[i] = f"S/N {snr[i]:.3g} is {which} the {limit:.3g} it was trained on"
+        todo = np.flatnonzero(covered & (out == ""))
+        some = features[todo]
+        where = np.searchsorted(self.snr_edges, snr[todo], side="right")
+        far = self.nearest(some)[1].mean(axis=1) / np.maximum(self.distance[where], 1e-30)
+        for j in np.flatnonzero(far > 1):
+            out[todo[j]] = (f"unlike its training spectra: {far[j]:.3g} times the distance "
+                            f"that {LEVEL:.0%} keep at this S/N")  # fmt: skip
+        if some.chi2 is not None:
+            poor = np.asarray(some.chi2) / self.chi2[where]
+            for j in np.flatnonzero(~(poor <= 1) & (far <= 1) & np.isfinite(self.chi2[where])):
+                most = self.chi2[where[j]]
+                out[todo[j]] = (f"the encoder cannot describe it: χ² {some.chi2[j]:.3g} per "
+                                f"degree of freedom, {most:.3g} is usual at most")  # fmt: skip
+        return out
+
+
+def nearest(
+    reference: NDArray[np.float32], queries: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Exact Euclidean neighbours among at most some ten thousand vectors."""
+    k = min(k, len(reference))
+    at = np.empty((len(queries), k), np.int64)
+    distance = np.empty((len(queries), k))
+    norms = np.einsum("nd,nd->n", reference, reference, dtype=np.float64)
+    for start in range(0, len(queries), _ROWS):
+        q = queries[start : start + _ROWS].astype(np.float64)
+        square = norms - 2.0 * (q @ reference.T.astype(np.float64))
+        part = np.argpartition(square, k - 1, axis=1)[:, :k]
+        gap = reference[part].astype(np.float64) - q[:, None, :]
+        exact = np.sqrt(np.einsum("nkd,nkd->nk", gap, gap))
+        order = np.argsort(exact, axis=1, kind="stable")
+        at[start : start + _ROWS] = np.take_along_axis(part, order, axis=1)
+        distance[start : start + _ROWS] = np.take_along_axis(exact, order, axis=1)
+    return at, distance
+
+
+def make_guard(
+    training: Features, rows: NDArray[np.int64], calibration: Features, objects: NDArray[Any],
+    snr_edges: Floats, seed: int,
+) -> Guard:  # fmt: skip
+    """Limits that the calibration spectra (of other objects than the training's) keep.
+
+    Of few objects no quantile of 99 % is known: then the largest of the bin is the limit, which
+    one in (objects + 1) ordinary spectra exceeds.
+    """
+    keep = np.arange(len(training))
+    if len(keep) > MOST_REFERENCE:
+        keep = np.sort(np.random.default_rng(seed).choice(len(keep), MOST_REFERENCE, False))
+    reference = training[keep].scaled
+    far = nearest(reference, calibration.scaled, NEAREST)[1].mean(axis=1)
+    where = np.searchsorted(snr_edges, calibration.snr, side="right")
+    bins = len(snr_edges) + 1
+    chi2 = np.full(bins, np.inf)
+    if calibration.chi2 is not None and np.isfinite(calibration.chi2).all():
+        chi2 = _limits(np.asarray(calibration.chi2, np.float64), objects, where, bins)
+    snr = np.concatenate([training.snr, calibration.snr])
+    return Guard(
+        reference, rows[keep], _limits(far, objects, where, bins), chi2,
+        np.asarray(snr_edges, np.float64), (float(snr.min()), float(snr.max())),
+    )  # fmt: skip
+
+
+def _limits(score: Floats, objects: NDArray[Any], where: NDArray[Any], bins: int) -> Floats:
+    out = np.empty(bins)
+    for b in range(bins):
+        mine = where == b
+        if len(np.unique(objects[mine])) < LEAST_OBJECTS:
+            mine = np.ones(len(score), bool)
+        limit = conformal_quantile(score[mine], objects[mine], LEVEL)
+        out[b] = limit if np.isfinite(limit) else float(score[mine].max())
+    return out

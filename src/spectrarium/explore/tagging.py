@@ -1,0 +1,260 @@
+"""Labels for spectra: heads compared on validation objects, the best one calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..domain.errors import UsageError
+from ..domain.progress import Progress, Silent
+from ..embed.heads import Lesson, available, fit_head, log_loss, pinball
+from ..embed.training_set import held_out
+from .conformal import Floats, make_bins, object_weights
+from .tag_design import Design, Scale, quantile_levels, wants_log
+from .tag_guard import Features, make_guard
+from .tagger import Calibration, Predictions, Tagger, fitted_temperature
+
+LEVELS = (0.68, 0.90, 0.95)
+LEAST_LABELLED = 100
+"""Objects with a label that training needs."""
+LEAST_CLASS = 15
+"""Objects of a class; rarer ones are left out."""
+ROTATIONS = 5
+TRAIN, VALID, CALIBRATE, TEST = range(4)
+
+
+def split(objects: NDArray[Any], seed: int = 0, rotation: int = 0) -> NDArray[np.int64]:
+    """(n,) TRAIN (half of the objects), VALID (a tenth), CALIBRATE and TEST (a fifth each).
+
+    A hash of the object decides: repeat spectra stay together and new objects move nobody. Over
+    the five rotations each object is tested once and calibrates once.
+    """
+    tenth = sum((~held_out(objects, k / 10, seed)).astype(np.int64) for k in range(1, 10))
+    turned = (np.asarray(tenth) - 2 * rotation) % 10
+    parts = np.array([TEST, TEST, CALIBRATE, CALIBRATE, VALID, *5 * [TRAIN]], np.int64)
+    return np.asarray(parts[turned])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """A label ready for training: numbers, or numbers of classes; −1 or NaN = none.
+
+    y : (n,) · classes : () for numbers · ignored : how many were left out, by reason
+    """
+
+    y: NDArray[Any]
+    classes: tuple[str, ...]
+    ignored: dict[str, int]
+
+    @property
+    def there(self) -> NDArray[np.bool_]:
+        """(n,) True where there is a label."""
+        return self.y >= 0 if self.classes else np.isfinite(self.y)
+
+
+def checked_labels(label: NDArray[Any], objects: NDArray[Any], kind: str, name: str) -> Labels:
+    """Labels as training needs them.
+
+    Raises UsageError: too_few_labels (fewer than 100 objects), constant_label.
+    """
+    ignored: dict[str, int] = {}
+    classes: tuple[str, ...] = ()
+    if kind == "number":
+        y = np.asarray(label, np.float64)
+        y = np.where(np.isfinite(y), y, np.nan)
+        there = np.isfinite(y)
+    else:
+        text = np.array(["" if v is None else str(v).strip() for v in label], object)
+        names, where = np.unique(text, return_inverse=True)
+        y = np.full(len(text), -1, np.int64)
+        kept: list[str] = []
+        for i, one in enumerate(names):
+            count = len(np.unique(objects[where == i]))
+            if one and count >= LEAST_CLASS:
+                y[where == i] = len(kept)
+                kept.append(str(one))
+            elif one:
+                ignored[f"class {one!r}: only {count} objects"] = int((where == i).sum())
+        classes, there = tuple(kept), y >= 0
+    if not there.all():
+        ignored["no label"] = int((~there).sum()) - sum(ignored.values())
+    n = len(np.unique(objects[there]))
+    if n and len(np.unique(y[there])) < 2:
+        raise UsageError(
+            f"label {name!r} is constant: there is nothing to learn", code="constant_label",
+            remedy=f"classes need {LEAST_CLASS} objects each" if kind == "class" else
+            "choose another label, or loosen --where",
+        )  # fmt: skip
+    if n < LEAST_LABELLED:
+        raise UsageError(
+            f"label {name!r} is known for {n} embedded objects, {LEAST_LABELLED} are needed",
+            code="too_few_labels",
+            remedy="join a catalogue that matches more, loosen --where, or embed more spectra",
+        )  # fmt: skip
+    return Labels(y, classes, {k: v for k, v in ignored.items() if v})
+
+
+def train_tagger(
+    candidates: Features | Mapping[str, Features],
+    label: NDArray[Any],
+    objects: NDArray[Any],
+    *,
+    kind: str = "number",
+    name: str = "label",
+    levels: Sequence[float] = LEVELS,
+    heads: Sequence[str] | None = None,
+    seed: int = 0,
+    rotation: int = 0,
+    progress: Progress | None = None,
+) -> Tagger:
+    """Train every head on every candidate encoder's vectors; calibrate the one that does best.
+
+    Parameters
+    ----------
+    candidates : vectors of the same n spectra by each encoder, by name
+    label : (n,) numbers (NaN = none) or classes (None = none) · objects : (n,) whole numbers,
+        equal for spectra of one object · kind : ``number`` or ``class``
+    levels : of the intervals or sets, rising · rotation : 0 … 4, which fifth is tested
+    Raises
+    ------
+    UsageError : too few labelled objects, a constant label
+    Source: intervals by conformalised quantile regression (Romano et al. 2019), sets by adaptive
+    prediction sets (Romano et al. 2020), both within bins of S/N and of predicted value or class.
+    """
+    some = {"vectors": candidates} if isinstance(candidates, Features) else dict(candidates)
+    if kind not in ("number", "class"):
+        raise UsageError(f"a label is a number or a class, not {kind!r}", code="bad_kind")
+    progress = progress or Silent()
+    objects = np.asarray(objects, np.int64)
+    job = _Job(some, checked_labels(label, objects, kind, name), objects,
+               split(objects, seed, rotation), tuple(levels), seed, name)  # fmt: skip
+    names = list(heads) if heads is not None else available()[0]
+    table = job.compare(names, progress)
+    best = min(table, key=lambda row: row["loss"])
+    return job.finish(best, table)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """One training: the data and the three steps, compare, refit, calibrate."""
+
+    candidates: dict[str, Features]
+    labels: Labels
+    objects: NDArray[np.int64]
+    part: NDArray[np.int64]
+    levels: tuple[float, ...]
+    seed: int
+    name: str
+
+    def __post_init__(self) -> None:
+        usable = self.labels.there & np.any([f.covered for f in self.candidates.values()], axis=0)
+        n = len(np.unique(self.objects[usable]))
+        if n < LEAST_LABELLED:
+            raise UsageError(f"label {self.name!r} is known for {n} embedded objects, "
+                             f"{LEAST_LABELLED} are needed", code="too_few_labels")  # fmt: skip
+
+    @property
+    def kind(self) -> str:
+        return "class" if self.labels.classes else "number"
+
+    @property
+    def taus(self) -> Floats:
+        return quantile_levels(self.levels)
+
+    def rows(self, candidate: str | None, *parts: int) -> NDArray[np.int64]:
+        """Rows with a label, of these parts, that a candidate (None = every one) covers, sorted
+        so that an object's spectra stand together."""
+        names = list(self.candidates) if candidate is None else [candidate]
+        good = np.all([self.candidates[n].covered for n in names], axis=0)
+        rows = np.flatnonzero(good & self.labels.there & np.isin(self.part, parts))
+        shuffled = np.random.default_rng(self.seed).permutation(np.unique(self.objects))
+        place = np.empty(len(shuffled), np.int64)
+        place[np.argsort(shuffled)] = np.arange(len(shuffled))
+        rank = place[np.searchsorted(np.unique(self.objects), self.objects[rows])]
+        return np.asarray(rows[np.argsort(rank, kind="stable")])
+
+    def compare(self, heads: Sequence[str], progress: Progress) -> list[dict[str, Any]]:
+        """Validation loss of every head on every candidate, all on the same spectra."""
+        rows = self.rows(None, TRAIN, VALID)
+        valid = self.part[rows] == VALID
+        scale = self._scale(rows[~valid])
+        y = scale.forth(self.labels.y[rows]) if self.kind == "number" else self.labels.y[rows]
+        weight = object_weights(self.objects[rows[valid]])
+        nothing = float(np.average(self._constant(y[~valid], y[valid]), weights=weight))
+        table = []
+        progress.start(f"comparing heads for {self.name}", len(heads) * len(self.candidates))
+        for candidate, features in self.candidates.items():
+            design = Design.fit(features[rows[~valid]])
+            x, noise = design.of(features[rows]), design.noise(features[rows])
+            for head in heads:
+                lesson = Lesson(x, y, valid, self.taus, len(self.labels.classes), self.seed,
+                                noise=noise)  # fmt: skip
+                fitted = fit_head(head, lesson)
+                out = fitted.predict(x[valid])
+                temperature = 1.0
+                if self.kind == "class":
+                    temperature = fitted_temperature(out, y[valid])
+                    losses = log_loss(out, y[valid], temperature)
+                else:
+                    losses = pinball(out, y[valid], self.taus)
+                loss = float(np.average(losses, weights=weight))
+                table.append({
+                    "candidate": candidate, "head": head, "loss": loss,
+                    "skill": 1.0 - loss / nothing, "chosen": dict(fitted.chosen),
+                    "temperature": temperature,
+                    "objects": len(np.unique(self.objects[rows[valid]])),
+                })  # fmt: skip
+                progress.advance()
+        return table
+
+    def _scale(self, rows: NDArray[np.int64]) -> Scale:
+        if self.kind != "number":
+            return Scale()
+        return Scale.fit(self.labels.y[rows], wants_log(self.labels.y[self.labels.there]))
+
+    def _constant(self, known: NDArray[Any], y: NDArray[Any]) -> Floats:
+        """Loss of the best guess that looks at no spectrum."""
+        if self.kind == "number":
+            guess = np.broadcast_to(np.quantile(known, self.taus), (len(y), len(self.taus)))
+            return pinball(guess, y, self.taus)
+        share = np.bincount(known, minlength=len(self.labels.classes)) + 0.5
+        return log_loss(np.broadcast_to(np.log(share / share.sum()), (len(y), len(share))), y)
+
+    def finish(self, best: Mapping[str, Any], table: list[dict[str, Any]]) -> Tagger:
+        """The winner, trained on training and validation objects, calibrated on others."""
+        candidate = str(best["candidate"])
+        features, fit = self.candidates[candidate], self.rows(candidate, TRAIN, VALID)
+        scale, design = self._scale(fit), Design.fit(features[fit])
+        y = scale.forth(self.labels.y[fit]) if self.kind == "number" else self.labels.y[fit]
+        x = design.of(features[fit])
+        lesson = Lesson(x, y, np.zeros(len(fit), bool), self.taus, len(self.labels.classes),
+                        self.seed, best["chosen"], design.noise(features[fit]))  # fmt: skip
+        head = fit_head(str(best["head"]), lesson)
+        cal = self.rows(candidate, CALIBRATE)
+        snr, objects = np.asarray(features.snr, np.float64)[cal], self.objects[cal]
+        raw = head.predict(design.of(features[cal]))
+        middle = raw[:, len(self.taus) // 2] if self.kind == "number" else np.zeros(len(cal))
+        bins = make_bins(snr, middle, objects)
+        guard = make_guard(features[fit], fit, features[cal], objects, bins.snr_edges, self.seed)
+        ordinary = guard.reasons(features[cal]) == ""  # what will be tagged is like these
+        usual = cal[ordinary]
+        one = Calibration(self.labels.y[usual], len(self.labels.classes), self.levels, self.seed,
+                          scale, bins, float(best["temperature"]))  # fmt: skip
+        offsets = one.offsets(raw[ordinary], features[usual], self.objects[usual])
+        counted = {n: len(np.unique(self.objects[self.rows(candidate, p)])) for n, p in
+                   (("train", TRAIN), ("validate", VALID), ("calibrate", CALIBRATE),
+                    ("test", TEST))}  # fmt: skip
+        card = {
+            "comparison": [{k: v for k, v in row.items() if k != "chosen"} for row in table],
+            "objects": counted, "ignored": self.labels.ignored, "skill": best["skill"],
+        }  # fmt: skip
+        return Tagger(self.name, self.kind, self.levels, candidate, head, design, scale, bins,
+                      offsets, guard, self.labels.classes, float(best["temperature"]), self.seed,
+                      card)  # fmt: skip
+
+
+__all__ = ["Features", "Predictions", "Tagger", "split", "train_tagger"]
