@@ -32,10 +32,12 @@ def weights_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def write_model(
-    directory: Path, arrays: Mapping[str, NDArray[Any]], card: Mapping[str, Any]
-) -> None:
-    """Write ``NAME.npy`` files and ``card.json``; the directory appears whole or not at all.
+    directory: Path, arrays: Mapping[str, NDArray[Any]], card: Mapping[str, Any], *,
+    safetensors: bool = False,
+) -> None:  # fmt: skip
+    """Write the arrays and ``card.json``; the directory appears whole or not at all.
 
+    safetensors : one file ``weights.safetensors`` (networks) instead of ``NAME.npy`` files
     Raises
     ------
     UsageError : the directory exists and holds anything but the same weights
@@ -49,11 +51,16 @@ def write_model(
     partial = directory.with_name(f".{directory.name}.{os.getpid()}.part")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    for name, array in arrays.items():
+    if safetensors:
+        from .weights import write_weights
+
+        write_weights(partial, arrays)
+    for name, array in () if safetensors else arrays.items():
         with (partial / f"{name}.npy").open("wb") as file:
             np.save(file, np.ascontiguousarray(array), allow_pickle=False)
             _flush(file.fileno())
-    record = {"layout": LAYOUT, "arrays": sorted(arrays), **card}
+    kept = "safetensors" if safetensors else "npy"
+    record = {"layout": LAYOUT, "arrays": sorted(arrays), "kept_as": kept, **card}
     with (partial / CARD).open("w", encoding="utf-8") as text:
         json.dump(record, text, indent=1, sort_keys=True, allow_nan=False)
         text.flush()
@@ -70,15 +77,20 @@ def read_model(directory: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]
 
     Raises
     ------
-    DataError : no card (``no_model``), unreadable arrays (``bad_model``), written by a newer
-        version (``newer_layout``), or arrays that are not those of the card (``hash_mismatch``)
+    DataError : no card (``no_model``), unreadable arrays (``bad_model``, of a network
+        ``bad_weights``), written by a newer version (``newer_layout``), or arrays that are not
+        those of the card (``hash_mismatch``)
     """
     card = _card(directory)
     if card.get("layout", 0) > LAYOUT:
         raise DataError("model was written by a newer version", code="newer_layout",
                         where=str(directory), remedy="upgrade spectrarium")  # fmt: skip
     arrays = {}
-    for name in card["arrays"]:
+    if card.get("kept_as") == "safetensors":
+        from .weights import read_weights
+
+        arrays = read_weights(directory)
+    for name in card["arrays"] if card.get("kept_as", "npy") == "npy" else ():
         try:
             arrays[name] = np.load(directory / f"{name}.npy", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:

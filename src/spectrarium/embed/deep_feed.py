@@ -1,0 +1,158 @@
+"""Training spectra on their way to a network: read ahead by threads, in a reproducible order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from .training_set import TrainingSet
+
+_BLOCK_BYTES = 2**20
+"""Rows that lie next to each other on disk are read together up to this size."""
+_WINDOW_BYTES = 2**30
+"""Training sets larger than this are shuffled within windows of this size, not as a whole."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Spectra on the device that computes.
+
+    flux, ivar : (n, n_pix) float32; both 0 wherever there is no information
+    objects : (n,) int64, equal numbers for spectra of the same object
+    rows : (n,) int64 on the CPU, positions in the training set, ascending
+    """
+
+    flux: torch.Tensor
+    ivar: torch.Tensor
+    objects: torch.Tensor
+    rows: torch.Tensor
+
+    def __len__(self) -> int:
+        return int(self.flux.shape[0])
+
+
+def seed_of(*parts: object) -> int:
+    """A 63-bit seed from anything that can be printed: random numbers that resume anywhere."""
+    return int.from_bytes(blake3(repr(parts).encode()).digest(8), "little") >> 1
+
+
+def shuffled(
+    rows: NDArray[np.int64], row_bytes: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """`rows` in random order; of more than memory may cache, blocks that a disk reads at once.
+
+    Blocks of neighbouring rows (1 MiB) come in random order and rows are mixed within windows of
+    1 GiB, so that a set larger than memory is read at the speed of long reads.
+    """
+    if len(rows) * row_bytes <= _WINDOW_BYTES:
+        return rng.permutation(rows)
+    block = max(1, _BLOCK_BYTES // row_bytes)
+    blocks = [rows[i : i + block] for i in range(0, len(rows), block)]
+    ordered = np.concatenate([blocks[i] for i in rng.permutation(len(blocks))])
+    window = max(block, _WINDOW_BYTES // row_bytes)
+    parts = [rng.permutation(ordered[i : i + window]) for i in range(0, len(rows), window)]
+    return np.concatenate(parts)
+
+
+def equal_batches(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    """Batches of one size ≤ `size`; the fewer than n_batches rows that do not fit are left out.
+
+    One size, because compiled networks are slow on any other; rows ascend within a batch.
+    """
+    count = -(-len(rows) // size)
+    each = len(rows) // max(count, 1)
+    return [np.sort(rows[i * each : (i + 1) * each]) for i in range(count)]
+
+
+def cleaned(flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Flux and ivar with zeros wherever there is no information, whatever lies there."""
+    good = (ivar > 0) & torch.isfinite(ivar) & torch.isfinite(flux)
+    zero = flux.new_zeros(())
+    return torch.where(good, flux, zero), torch.where(good, ivar, zero)
+
+
+class Feed:
+    """Batches of a training set, read by threads while the network computes.
+
+    Memory: `ahead` batches on the host; on CUDA they are page-locked and copied on a stream of
+    their own, one batch ahead of the one in use.
+    """
+
+    def __init__(self, data: TrainingSet, device: torch.device) -> None:
+        self.data = data
+        self.device = device
+        self.readers = 4 if device.type == "cuda" else 1
+        self.ahead = 2 * self.readers
+        self._objects = torch.from_numpy(np.ascontiguousarray(data.objects))
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def __call__(self, batches: list[NDArray[np.int64]]) -> Iterator[Batch]:
+        """One batch after the other, in the order given."""
+        pool = ThreadPoolExecutor(self.readers, thread_name_prefix="spectra")
+        try:
+            yield from self._ahead(self._on_host(pool, batches))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _on_host(
+        self, pool: ThreadPoolExecutor, batches: list[NDArray[np.int64]]
+    ) -> Iterator[tuple[torch.Tensor, ...]]:
+        waiting: deque[Future[tuple[torch.Tensor, ...]]] = deque()
+        for rows in batches:
+            waiting.append(pool.submit(self._read, rows))
+            if len(waiting) > self.ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _read(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, ...]:
+        flux, ivar = (_tensor(a) for a in self.data.take(rows))
+        at = torch.from_numpy(rows)
+        if self._stream is not None:
+            return flux.pin_memory(), ivar.pin_memory(), self._objects[at].pin_memory(), at
+        return flux, ivar, self._objects[at], at
+
+    def _ahead(self, host: Iterator[tuple[torch.Tensor, ...]]) -> Iterator[Batch]:
+        """On CUDA the next batch is on its way while this one is in use."""
+        if self._stream is None:
+            for flux, ivar, objects, rows in host:
+                sent = (t.to(self.device) for t in (flux, ivar, objects))
+                yield _batch(*sent, rows)
+            return
+        current: tuple[torch.Tensor, ...] | None = None
+        for tensors in host:
+            coming = self._send(tensors)
+            if current is not None:
+                yield self._receive(current)
+            current = coming
+        if current is not None:
+            yield self._receive(current)
+
+    def _send(self, tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        with torch.cuda.stream(self._stream):
+            return (*(t.to(self.device, non_blocking=True) for t in tensors[:3]), tensors[3])
+
+    def _receive(self, sent: tuple[torch.Tensor, ...]) -> Batch:
+        now = torch.cuda.current_stream(self.device)
+        now.wait_stream(self._stream)
+        for tensor in sent[:3]:
+            tensor.record_stream(now)  # else its memory could be given away while in use
+        return _batch(*sent)
+
+
+def _batch(
+    flux: torch.Tensor, ivar: torch.Tensor, objects: torch.Tensor, rows: torch.Tensor
+) -> Batch:
+    return Batch(*cleaned(flux, ivar), objects, rows)
+
+
+def _tensor(array: NDArray[Any]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))

@@ -1,0 +1,84 @@
+"""Where a network computes: the device asked for or an error, never another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+
+from ..domain.errors import TransientError, UsageError
+
+DEVICE_NAMES = "auto, cpu, cuda, cuda:0, cuda:1 …, mps"
+
+
+def device_named(text: str = "auto") -> torch.device:
+    """The device of this name, known to be there.
+
+    Parameters
+    ----------
+    text : ``auto`` (a CUDA card if there is one, else Apple's ``mps``, else ``cpu``), or one of
+        ``cpu``, ``cuda``, ``cuda:N``, ``mps``
+    Raises
+    ------
+    UsageError : no such name (``unknown_device``), or this machine lacks it (``no_device``)
+    """
+    name = text.strip().lower()
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
+        raise UsageError(f"no device is called {text!r}", code="unknown_device",
+                         remedy=f"choose one of: {DEVICE_NAMES}")  # fmt: skip
+    there = {"cpu": 1, "mps": int(torch.backends.mps.is_available())}.get(kind)
+    there = torch.cuda.device_count() if there is None else there
+    if int(number or 0) >= there:
+        has = "none of that kind" if there == 0 else f"{kind}:0 to {kind}:{there - 1}"
+        raise UsageError(f"device {text!r} is asked for, this machine has {has}", code="no_device",
+                         remedy="use --device auto or --device cpu")  # fmt: skip
+    return torch.device(kind) if kind != "cuda" else torch.device("cuda", int(number or 0))
+
+
+def describe(device: torch.device) -> str:
+    """A few words for a model card: kind of device, its name, the version of torch."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    return f"{device.type} {name}".strip() + f", torch {torch.__version__}"
+
+
+def mixed_precision(device: torch.device, *, wanted: bool = True) -> AbstractContextManager[object]:
+    """bfloat16 for matrix products and convolutions on CUDA; elsewhere nothing changes."""
+    if wanted and device.type == "cuda":
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return nullcontext()
+
+
+@contextmanager
+def memory_guard(device: torch.device, doing: str) -> Iterator[None]:
+    """Turns running out of memory inside the block into an error with a remedy.
+
+    Raises
+    ------
+    TransientError : ``out_of_memory``
+    """
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise _no_memory(device, doing) from error
+    except RuntimeError as error:  # torch has no class of its own for the CPU allocator's failure
+        if not any(words in str(error).lower() for words in _OUT_OF_MEMORY):
+            raise
+        raise _no_memory(device, doing) from error
+
+
+_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
+
+
+def _no_memory(device: torch.device, doing: str) -> TransientError:
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return TransientError(
+        f"{device.type} ran out of memory {doing}", code="out_of_memory", where=str(device),
+        remedy="use a smaller --batch, or a model with fewer pixels or latents",
+    )  # fmt: skip
