@@ -34,8 +34,9 @@ def read_state(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         ValueError,
         pickle.UnpicklingError,
     ) as e:
+        why = " ".join(str(e).split())[:200] or type(e).__name__
         raise DataError(
-            f"weights cannot be read: {" ".join(str(e).split())[:200] or type(e).__name__}", code="bad_weights",
+            f"weights cannot be read: {why}", code="bad_weights",
             where=str(path), remedy="download them again, or convert them to safetensors",
         ) from e  # fmt: skip
     state = content.get("state_dict", content.get("model", content))
