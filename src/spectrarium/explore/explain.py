@@ -12,6 +12,7 @@ from scipy.ndimage import median_filter
 
 from ..domain.derived import Region
 from ..domain.errors import UsageError
+from .identify import Identified
 
 CLIP = 10.0
 """Residuals count as this many σ at most where likeness is concerned."""
@@ -37,11 +38,112 @@ class Why:
     alike : regions where both depart from the model's mean in the same sense
     differs : regions of noise-weighted difference; sign +1 where the first is brighter
     chi2 : mean squared difference per pixel in units of its noise
+    trace : the same for every pixel; None where the two share none
     """
 
     alike: tuple[Region, ...]
     differs: tuple[Region, ...]
     chi2: float
+    trace: Trace | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """Likeness and difference of two spectra at every pixel of a grid; 0 where one has none.
+
+    difference : (n,) float32, first − second in σ of the two, narrow spikes cut down
+    contribution : (n,) float32 share of Σ difference², sum 1
+    likeness : (n,) float32, √(a b) of the departures a, b from the mean in σ where both go the
+        same way, with their sign
+    """
+
+    difference: NDArray[np.float32]
+    contribution: NDArray[np.float32]
+    likeness: NDArray[np.float32]
+
+    def coarser(self, every: int) -> Trace:
+        """Blocks of `every` pixels: mean difference and likeness, summed contribution."""
+        return Trace(
+            blocks(self.difference, every), blocks(self.contribution, every) * _held(
+                self.contribution.size, every), blocks(self.likeness, every),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """Why an answer is one, in full.
+
+    trace : by wavelength · named : each region of difference with what may lie there
+    components : (component, share) of the squared distance between vectors, largest first
+    decoded : (n,) what the encoder makes of query − neighbour, in normalised flux; None where it
+        does not decode
+    """
+
+    trace: Trace
+    named: tuple[tuple[Region, tuple[Identified, ...]], ...]
+    components: tuple[tuple[int, float], ...] = ()
+    decoded: NDArray[np.float32] | None = None
+
+    def sentences(self, most: int = 3) -> list[str]:
+        """``Hα emission stronger in the query`` …, strongest region first, none twice."""
+        found = [i[0].text if i else f"{r.lo_aa:.0f}–{r.hi_aa:.0f} Å" for r, i in self.named]
+        return list(dict.fromkeys(found))[:most]
+
+    def record(self, wave_aa: NDArray[Any], every: int = 1) -> dict[str, Any]:
+        """Plain values for ``--json``; arrays in blocks of `every` pixels."""
+        trace = self.trace.coarser(every) if every > 1 else self.trace
+        out: dict[str, Any] = {
+            "wave_aa": _numbers(blocks(wave_aa, every), 7),
+            "difference_sigma": _numbers(trace.difference, 4),
+            "contribution": _numbers(trace.contribution, 4),
+            "likeness": _numbers(trace.likeness, 4),
+            "regions": [
+                {"lo_aa": r.lo_aa, "hi_aa": r.hi_aa, "contribution": r.contribution,
+                 "sign": r.sign, "identified": [
+                     {"label": i.label, "name": i.name, "wave_aa": i.wave_aa, "kind": i.kind,
+                      "text": i.text, "certain": i.certain} for i in found]}
+                for r, found in self.named
+            ],
+            "components": [{"component": c, "share": s} for c, s in self.components],
+        }  # fmt: skip
+        if self.decoded is not None:
+            out["decoded_difference"] = _numbers(blocks(self.decoded, every), 4)
+        return out
+
+
+def blocks(values: NDArray[Any], every: int) -> NDArray[Any]:
+    """Means of `every` values each, the last block of what is left."""
+    if every == 1:
+        return values
+    starts = np.arange(0, values.size, every)
+    return np.asarray(np.add.reduceat(values, starts) / _held(values.size, every))
+
+
+def _held(size: int, every: int) -> NDArray[np.float64]:
+    starts = np.arange(0, size, every)
+    return np.minimum(every, size - starts).astype(np.float64)
+
+
+def _numbers(values: NDArray[Any], digits: int) -> list[float]:
+    return [float(f"{v:.{digits}g}") for v in values.tolist()]
+
+
+def component_shares(
+    query: NDArray[Any], other: NDArray[Any], scale: NDArray[Any] | None, most: int = 5
+) -> tuple[tuple[int, float], ...]:
+    """(component, share) of the squared distance between two vectors, largest first.
+
+    Parameters
+    ----------
+    query, other : (d,) as encoded · scale : (d,) of the metric; None = 1
+    """
+    gap = (query.astype(np.float64) - other) * (1.0 if scale is None else scale)
+    total = float((gap**2).sum())
+    if total <= 0:
+        return ()
+    share = gap**2 / total
+    order = np.argsort(-share, kind="stable")[:most]
+    return tuple((int(i), float(share[i])) for i in order if share[i] > 0)
 
 
 def why(
@@ -76,10 +178,13 @@ def why(
     a = np.where(both, np.clip((one - mean) / sigma, -CLIP, CLIP), 0.0)
     b = np.where(both, np.clip((two - mean) / sigma, -CLIP, CLIP), 0.0)
     shared = np.sqrt(np.maximum(a * b, 0.0)) * np.sign(a)
+    square = difference.astype(np.float64) ** 2
+    part = square / max(float(square.sum()), 1e-300)
     return Why(
         alike=regions(wave_aa, shared, most),
         differs=regions(wave_aa, difference, most),
         chi2=float(np.mean(difference[both] ** 2)),
+        trace=Trace(difference, part.astype(np.float32), shared.astype(np.float32)),
     )
 
 

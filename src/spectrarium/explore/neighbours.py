@@ -24,10 +24,12 @@ class Found:
 
     obs_uid : (q, k) integer, −1 where fewer than k rows were allowed
     distance : (q, k) float64, in the metric of the index; inf where obs_uid is −1
+    method : how they were sought, in words
     """
 
     obs_uid: NDArray[Any]
     distance: NDArray[np.float64]
+    method: str = "exact"
 
 
 class ExactIndex:
@@ -68,6 +70,11 @@ class ExactIndex:
     def __len__(self) -> int:
         return len(self._vectors)
 
+    @property
+    def scaled(self) -> NDArray[np.float32]:
+        """(n, d) vectors times the scale: between these distances are taken. Not to be changed."""
+        return self._vectors
+
     def vectors(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """(…, d) vectors at these rows, as the encoder gave them."""
         found = self._vectors[rows]
@@ -104,7 +111,7 @@ class ExactIndex:
         ------
         UsageError : k < 1, other dimensions, another model, vectors that are not finite
         """
-        q = self._checked(queries, k, model, allowed)
+        q = self.checked(queries, k, model, allowed)
         rows = None if allowed is None else np.flatnonzero(allowed)
         gather = rows is not None and rows.size < _FEW * len(self)
         vectors, half = self._vectors, self._half
@@ -116,19 +123,15 @@ class ExactIndex:
         distance = np.full((len(q), k), np.inf)
         for i, at in enumerate(candidates):
             ids = self.obs_uid[rows[at] if gather and rows is not None else at]
-            if exclude is not None:
-                at, ids = at[ids != exclude[i]], ids[ids != exclude[i]]
-            gap = vectors[at].astype(np.float64) - q[i]
-            exact = np.einsum("nd,nd->n", gap, gap)
-            order = np.lexsort((ids, exact))[:k]
-            uid[i, : order.size] = ids[order]
-            distance[i, : order.size] = np.sqrt(exact[order])
+            near, far = ranked(vectors[at], ids, q[i], k, None if exclude is None else exclude[i])
+            uid[i, : near.size], distance[i, : near.size] = near, far
         return Found(uid, distance)
 
-    def _checked(
+    def checked(
         self, queries: NDArray[Any], k: int, model: ModelRef | None,
         allowed: NDArray[np.bool_] | None,
     ) -> NDArray[np.float32]:  # fmt: skip
+        """(q, d) queries times the scale; refuses what `search` says it refuses."""
         if k < 1:
             raise UsageError(f"k is {k}", code="bad_k", remedy="ask for one neighbour or more")
         if model is not None and model.weights_hash != self.model.weights_hash:
@@ -147,6 +150,24 @@ class ExactIndex:
         if not np.isfinite(q).all():
             raise UsageError("query vectors are not finite", code="bad_vectors")
         return q
+
+
+def ranked(
+    vectors: NDArray[np.float32], ids: NDArray[Any], query: NDArray[np.float32], k: int,
+    exclude: int | None = None,
+) -> tuple[NDArray[Any], NDArray[np.float64]]:  # fmt: skip
+    """(≤ k,) ids and distances of candidates, by float64 differences, ties by id.
+
+    Parameters
+    ----------
+    vectors : (n, d) candidates · query : (d,) both scaled · exclude : an id that is no answer
+    """
+    if exclude is not None:
+        vectors, ids = vectors[ids != exclude], ids[ids != exclude]
+    gap = vectors.astype(np.float64) - query
+    exact = np.einsum("nd,nd->n", gap, gap)
+    order = np.lexsort((ids, exact))[:k]
+    return ids[order], np.sqrt(exact[order])
 
 
 def _candidates(
