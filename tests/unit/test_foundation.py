@@ -163,8 +163,9 @@ class Evil:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no weights at all", pickle.dumps({"state_dict": Evil()})]
-)
+    "content", [b"", b"no weights at all", pickle.dumps({"state_dict": Evil()}, protocol=2)],
+    ids=["empty", "text", "hostile"],
+)  # fmt: skip
 def test_damaged_or_hostile_weights_are_refused(tmp_path, content, capsys):
     for name in ("weights.ckpt", "weights.safetensors"):
         path = tmp_path / name
