@@ -12,7 +12,9 @@ from ..domain.progress import Progress
 from ..domain.spectrum import Spectrum
 from ..run.answers import Outliers, Similar
 from ..run.embedding import EmbedReport, chosen_by, embed
+from ..run.layout import Map, layouts
 from ..run.outliers import outliers
+from ..run.quantities import Quantity, column_values
 from ..run.similar import similar
 from ..store.archive import Archive as Store
 from ..store.archive import Rows
@@ -94,3 +96,21 @@ class Asking:
         if self._as_of is None:
             self.refresh()
         return found
+
+    def map(
+        self, method: str = "umap", *, encoder: str | None = None, model: str | None = None,
+        where: str | None = None, seed: int | None = None, refit: bool = False,
+        progress: Progress | None = None, wait_s: float = 60.0,
+    ) -> list[Map]:  # fmt: skip
+        """A 2-D layout of each embedding, to look at only; what is new is placed, not refitted."""
+        found = layouts(
+            self.path, method, encoder=encoder, model=model, where=where, seed=seed, refit=refit,
+            version=self._as_of, progress=progress, wait_s=wait_s,
+        )  # fmt: skip
+        if self._as_of is None:
+            self.refresh()
+        return found
+
+    def column(self, name: str, rows: Rows | list[int]) -> Quantity:
+        """Any column at catalogue rows, with its unit; ``class`` is the file's or the labels'."""
+        return column_values(self.store, np.asarray(rows, np.int64), name)

@@ -1,0 +1,296 @@
+"""A plane to look at: positions of vectors in two dimensions, and how far to trust them.
+
+Layouts are for display only. No distance is ever taken from one: two dimensions keep a tenth to a
+quarter of each spectrum's nearest neighbours, and what lies between clusters means nothing.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..domain.errors import UsageError
+from .graph import neighbour_graph
+
+F4, F8 = np.float32, np.float64
+LEAST_POINTS = 20
+"""Fewer make no map."""
+_RANKED = 5_000
+"""Points whose full rank order is compared; of more, a random sample, among themselves."""
+_PLACED_BY = 8
+"""Mapped neighbours that say where a new point goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How much of the neighbourhoods a map keeps: 1 all; a random one has near 0.5, 0.5 and 0.
+
+    trustworthiness : 1 − penalty for neighbours on the map that are none among the vectors
+    continuity : 1 − penalty for neighbours among the vectors that the map tears apart
+    kept_10 : mean share of the 10 nearest vectors that are among the 10 nearest on the map
+    k, sample : of the first two: neighbourhood size, points compared (among themselves)
+    """
+
+    trustworthiness: float
+    continuity: float
+    kept_10: float
+    k: int
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How well new points are placed, measured on mapped ones put aside.
+
+    error, error_90 : median and 90th percentile of the distance between where a point was laid
+        out and where its neighbours place it, in units of the map's rms radius
+    kept_10 : share of its 10 nearest vectors among its 10 nearest on the map, when placed
+    """
+
+    error: float
+    error_90: float
+    kept_10: float
+    sample: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """Positions and their quality.
+
+    xy : (n, 2) float32, arbitrary units; principal components are in the vectors' own
+    settings : of the method, enough to make it again · axes : names of the two axes
+    """
+
+    method: str
+    xy: NDArray[np.float32]
+    settings: Mapping[str, Any]
+    axes: tuple[str, str]
+    quality: Quality
+    placement: Placement
+
+    def record(self) -> dict[str, Any]:
+        """Plain fields, without the positions."""
+        return {"method": self.method, "settings": dict(self.settings), "axes": list(self.axes),
+                "quality": asdict(self.quality), "placement": asdict(self.placement)}  # fmt: skip
+
+
+def layout(vectors: NDArray[Any], method: str = "umap", seed: int = 0) -> Layout:
+    """A plane of these vectors, with what it keeps of their neighbourhoods.
+
+    Parameters
+    ----------
+    vectors : (n, d) as distances are taken: × metric scale · method : umap, pca or pacmap
+    seed : of the optimiser and the samples; the same seed gives the same map
+    Raises
+    ------
+    UsageError : unknown method, fewer than 20 different points, vectors that are not finite,
+        pacmap without its package
+    """
+    make = method_named(method)
+    x = np.ascontiguousarray(vectors, dtype=F4)
+    _check(x)
+    xy, settings, axes = make(x, seed)
+    if not np.isfinite(xy).all():
+        raise UsageError(f"{method} found no finite positions for these vectors",
+                         code="no_layout", remedy="use --method pca")  # fmt: skip
+    return Layout(method, xy, MappingProxyType({**settings, "seed": seed}), axes,
+                  quality(x, xy, seed=seed), placement(x, xy, seed))  # fmt: skip
+
+
+def _check(x: NDArray[np.float32]) -> None:
+    if x.ndim != 2 or x.shape[1] < 2:
+        raise UsageError(f"vectors {x.shape} are not (n, 2 or more)", code="bad_vectors")
+    if not np.isfinite(x).all():
+        raise UsageError("vectors are not finite", code="bad_vectors",
+                         remedy="train the model again")  # fmt: skip
+    different = len(np.unique(x[:100_000], axis=0)) if len(x) >= LEAST_POINTS else len(x)
+    if different < LEAST_POINTS:
+        raise UsageError(
+            f"{different} different points make no map, {LEAST_POINTS} are needed",
+            code="too_few_spectra", remedy="embed more spectra, or loosen --where",
+        )  # fmt: skip
+
+
+# methods --------------------------------------------------------------------------------------
+
+Made = tuple[NDArray[np.float32], dict[str, Any], tuple[str, str]]
+
+
+def _pca(x: NDArray[np.float32], seed: int) -> Made:
+    """First two principal components; the sign makes the larger tail positive."""
+    centred = x - x.mean(axis=0, dtype=F8)
+    variance, axes = np.linalg.eigh(centred.T @ centred / len(x))
+    first = axes[:, ::-1][:, :2]
+    xy = centred @ first
+    xy *= np.where((xy**3).sum(axis=0) < 0, -1.0, 1.0)
+    share = variance[::-1][:2] / variance.sum()
+    settings = {"variance_share": [round(float(s), 6) for s in share]}
+    names = tuple(f"Component {i + 1} ({100 * s:.0f} % of variance)" for i, s in enumerate(share))
+    return xy.astype(F4), settings, (names[0], names[1])
+
+
+def _start(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Principal components as a start: outliers drawn in, so that they do not squeeze the rest."""
+    xy, _, _ = _pca(x, 0)
+    centre = np.median(xy, axis=0)
+    sigma = np.maximum(1.4826 * np.median(np.abs(xy - centre), axis=0), 1e-12)
+    return np.asarray(4.0 * np.tanh((xy - centre) / (4.0 * sigma)), dtype=F4)
+
+
+def _umap(x: NDArray[np.float32], seed: int) -> Made:
+    """UMAP on neighbours found by `neighbour_graph`, started from principal components."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*tensorflow.*", category=Warning)
+        from umap import UMAP
+
+    n_neighbors = min(15, len(x) - 1)
+    graph = neighbour_graph(x, n_neighbors)
+    settings = {"n_neighbors": n_neighbors, "min_dist": 0.1, "init": "pca",
+                "neighbours": graph.how, "neighbour_recall": round(graph.recall, 4)}  # fmt: skip
+    model = UMAP(
+        n_neighbors=n_neighbors, min_dist=0.1, init=_start(x), random_state=seed, n_jobs=1,
+        precomputed_knn=(graph.near, graph.distance, None), force_approximation_algorithm=True,
+    )  # fmt: skip
+    with warnings.catch_warnings():  # we place new points ourselves and need no search index
+        warnings.filterwarnings("ignore", message=".*transforming new data.*")
+        xy = model.fit_transform(x)
+    return np.asarray(xy, F4), settings, ("UMAP 1", "UMAP 2")
+
+
+def _pacmap(x: NDArray[np.float32], seed: int) -> Made:
+    try:
+        import pacmap
+    except ModuleNotFoundError as error:
+        if error.name != "pacmap":
+            raise
+        raise UsageError(
+            "method 'pacmap' needs the package pacmap, which is not installed",
+            code="needs_pacmap", remedy="pip install 'spectrarium[pacmap]', or use --method umap",
+        ) from error  # fmt: skip
+    settings = {"n_neighbors": min(10, len(x) - 1), "init": "pca"}
+    model = pacmap.PaCMAP(n_components=2, n_neighbors=settings["n_neighbors"], random_state=seed)
+    return np.asarray(model.fit_transform(x, init="pca"), F4), settings, ("PaCMAP 1", "PaCMAP 2")
+
+
+METHODS: Mapping[str, Callable[[NDArray[np.float32], int], Made]] = MappingProxyType(
+    {"umap": _umap, "pca": _pca, "pacmap": _pacmap}
+)
+
+
+def method_named(name: str) -> Callable[[NDArray[np.float32], int], Made]:
+    """The layout method of this name; an unknown one lists the known."""
+    if name not in METHODS:
+        raise UsageError(f"no layout method is called {name!r}", code="unknown_method",
+                         remedy=f"choose one of: {', '.join(METHODS)}")  # fmt: skip
+    return METHODS[name]
+
+
+# quality --------------------------------------------------------------------------------------
+
+
+def quality(
+    vectors: NDArray[Any], xy: NDArray[Any], k: int = 15, sample: int = _RANKED, seed: int = 0
+) -> Quality:
+    """What a map keeps of the neighbourhoods among the vectors.
+
+    Source: Venna & Kaski 2001 (ICANN, LNCS 2130, 485), eqs. 1–3. Valid for: k < sample/2, which a
+    smaller k is chosen for; on a sample of n points k neighbours stand for a share k/sample.
+    """
+    n = len(vectors)
+    rows = np.arange(n)
+    if n > sample:
+        rows = np.sort(np.random.default_rng([seed, 5]).choice(n, sample, replace=False))
+    m = len(rows)
+    k = max(1, min(k, (m - 1) // 2))
+    high, low = np.asarray(vectors, F8)[rows], np.asarray(xy, F8)[rows]
+    intruders = missing = 0
+    for start in range(0, m, 512):
+        block = slice(start, min(start + 512, m))
+        rank_high, rank_low = _ranks(high, block), _ranks(low, block)
+        near_high, near_low = rank_high <= k, rank_low <= k
+        intruders += int(np.maximum(rank_high[near_low] - k, 0).sum())
+        missing += int(np.maximum(rank_low[near_high] - k, 0).sum())
+    worst = 0.5 * m * k * (2 * m - 3 * k - 1)
+    return Quality(1 - intruders / worst, 1 - missing / worst, kept_share(vectors, xy, rows), k, m)
+
+
+def _ranks(points: NDArray[np.float64], block: slice) -> NDArray[np.int64]:
+    """(b, m) rank of each point as neighbour of those in the block: 1 nearest, 0 itself."""
+    own = np.arange(len(points))[block]
+    far = np.einsum("nd,nd->n", points, points) - 2.0 * points[block] @ points.T
+    far[np.arange(own.size), own] = -np.inf
+    order = np.argsort(far, axis=1, kind="stable")
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, np.arange(len(points))[None], axis=1)
+    return rank
+
+
+def kept_share(vectors: NDArray[Any], xy: NDArray[Any], rows: NDArray[Any], k: int = 10) -> float:
+    """Mean share of the k nearest vectors of `rows` that are among their k nearest on the map."""
+    import faiss
+    from scipy.spatial import cKDTree
+
+    k = min(k, len(vectors) - 1)
+    x = np.ascontiguousarray(vectors, F4)
+    _, high = faiss.knn(x[rows], x, k + 1)
+    _, low = cKDTree(xy).query(xy[rows], k + 1)
+    mine = np.asarray(rows)[:, None]
+    shared = [np.intersect1d(a[a != i][:k], b[b != i][:k]).size
+              for i, a, b in zip(mine, high, low, strict=True)]  # fmt: skip
+    return float(np.mean(shared) / k)
+
+
+# new points -----------------------------------------------------------------------------------
+
+
+def place(
+    new: NDArray[Any], vectors: NDArray[Any], xy: NDArray[Any], k: int = _PLACED_BY
+) -> NDArray[np.float32]:
+    """(q, 2) where new points go: among their k nearest mapped vectors, nothing is refitted.
+
+    The geometric median of the neighbours' positions, weighted by inverse squared distance: where
+    neighbours lie in two clusters it falls into one of them, never in the void between, and equal
+    vectors have equal positions. Deterministic; each point by itself.
+    Source: Weiszfeld 1937 (Tôhoku Math. J. 43, 355), 30 steps.
+    """
+    import faiss
+
+    if not len(new):
+        return np.empty((0, 2), F4)
+    k = min(k, len(vectors))
+    near = np.ascontiguousarray(vectors, F4), np.ascontiguousarray(new, F4)
+    square, at = faiss.knn(near[1], near[0], k)
+    size = np.maximum(square[:, -1:], 1e-30)
+    weight = 1.0 / np.maximum(square / size, 1e-6).astype(F8)
+    points = np.asarray(xy, F8)[at]
+    where = np.einsum("qk,qkc->qc", weight, points) / weight.sum(axis=1)[:, None]
+    tiny = 1e-9 * max(float(np.ptp(xy)), 1e-30)
+    for _ in range(30):
+        gap = np.linalg.norm(points - where[:, None], axis=2)
+        pull = weight / np.maximum(gap, tiny)
+        where = np.einsum("qk,qkc->qc", pull, points) / pull.sum(axis=1)[:, None]
+    same = square[:, 0] <= 1e-12 * size[:, 0]
+    where[same] = points[same, 0]
+    return np.asarray(where, dtype=F4)
+
+
+def placement(
+    vectors: NDArray[Any], xy: NDArray[Any], seed: int = 0, sample: int = 1_000
+) -> Placement:
+    """How far from their own positions a tenth of the points are placed by the others."""
+    n = len(vectors)
+    out = np.random.default_rng([seed, 7]).permutation(n)[: max(1, min(sample, n // 10))]
+    rest = np.setdiff1d(np.arange(n), out)
+    found = place(vectors[out], vectors[rest], xy[rest])
+    radius = float(np.sqrt(((xy - xy.mean(axis=0)) ** 2).sum(axis=1).mean()))
+    off = np.linalg.norm(found - xy[out], axis=1) / max(radius, 1e-30)
+    moved = np.array(xy)
+    moved[out] = found
+    kept = kept_share(vectors, moved, out)
+    return Placement(float(np.median(off)), float(np.percentile(off, 90)), kept, int(out.size))
