@@ -64,24 +64,20 @@ class Features:
         finite = np.isfinite(self.vectors).all(axis=1)
         return np.asarray(finite & np.isfinite(self.snr) & (self.snr > 0))
 
-    @property
-    def scaled(self) -> NDArray[np.float32]:
-        """(n, d) vectors in which distances are taken."""
-        v = np.asarray(self.vectors, np.float32)
-        return v if self.scale is None else v * np.asarray(self.scale, np.float32)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Guard:
     """Limits beyond which a spectrum is out of distribution, by S/N bin.
 
     reference : (m, d) scaled training vectors · rows : (m,) their rows in the training table
+    scale : (d,) what vectors are multiplied by before distances are taken
     distance, chi2 : (b,) largest allowed; ∞ = unknown · snr_edges : (b − 1,)
     snr_range : lowest and highest S/N seen
     """
 
     reference: NDArray[np.float32]
     rows: NDArray[np.int64]
+    scale: NDArray[np.float32]
     distance: Floats
     chi2: Floats
     snr_edges: Floats
@@ -91,7 +87,7 @@ class Guard:
         self, features: Features, k: int = NEAREST
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """((n, k) positions in `reference`, (n, k) distances), nearest first."""
-        return nearest(self.reference, features.scaled, k)
+        return nearest(self.reference, np.asarray(features.vectors, np.float32) * self.scale, k)
 
     def reasons(self, features: Features) -> NDArray[Any]:
         """(n,) why no tag may be given, in words; '' = it may."""
@@ -152,8 +148,11 @@ def make_guard(
     keep = np.arange(len(training))
     if len(keep) > MOST_REFERENCE:
         keep = np.sort(np.random.default_rng(seed).choice(len(keep), MOST_REFERENCE, False))
-    reference = training[keep].scaled
-    far = nearest(reference, calibration.scaled, NEAREST)[1].mean(axis=1)
+    d = training.vectors.shape[1]
+    scale = np.ones(d, np.float32) if training.scale is None else np.asarray(training.scale, "f4")
+    reference = np.asarray(training.vectors[keep], np.float32) * scale
+    others = np.asarray(calibration.vectors, np.float32) * scale
+    far = nearest(reference, others, NEAREST)[1].mean(axis=1)
     where = np.searchsorted(snr_edges, calibration.snr, side="right")
     bins = len(snr_edges) + 1
     chi2 = np.full(bins, np.inf)
@@ -161,7 +160,7 @@ def make_guard(
         chi2 = _limits(np.asarray(calibration.chi2, np.float64), objects, where, bins)
     snr = np.concatenate([training.snr, calibration.snr])
     return Guard(
-        reference, rows[keep], _limits(far, objects, where, bins), chi2,
+        reference, rows[keep], scale, _limits(far, objects, where, bins), chi2,
         np.asarray(snr_edges, np.float64), (float(snr.min()), float(snr.max())),
     )  # fmt: skip
 
