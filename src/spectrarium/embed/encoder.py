@@ -54,7 +54,7 @@ class Encoder(Protocol):
     """Turns prepared spectra into vectors and back.
 
     Made as ``KIND(domain, settings, name=…)``; `settings` is None or of the frozen dataclass that
-    the constructor's annotation names (see `settings_of`).
+    ``settings_type``, or else the constructor's annotation, names (see `settings_of`).
     """
 
     domain: ModelDomain
@@ -105,6 +105,7 @@ OPTIONS = {
     "epochs": ("epochs", "max_epochs", "n_epochs", "max_passes"),
     "batch": ("batch", "batch_size"),
     "seed": ("seed",),
+    "weights": ("weights",),
 }
 """What every user may ask for → names that fields of an encoder's settings give it."""
 
@@ -151,15 +152,17 @@ def encoder_named(name: str) -> type[Encoder]:
     )  # fmt: skip
 
 
-def settings_of(kind: type[Encoder], **asked: int | None) -> Any:
+def settings_of(kind: type[Encoder], **asked: int | str | None) -> Any:
     """An encoder's settings with what was asked for (`OPTIONS`), else its own defaults.
 
     Raises
     ------
     UsageError : the encoder has no such option (``no_such_option``)
     """
-    hints = get_type_hints(kind.__init__).get("settings")
-    found = next((t for t in (*get_args(hints), hints) if is_dataclass(t)), None)
+    found = getattr(kind, "settings_type", None)
+    if found is None:
+        hint = get_type_hints(kind.__init__).get("settings")
+        found = next((t for t in (*get_args(hint), hint) if is_dataclass(t)), None)
     known = {f.name for f in fields(found)} if found is not None else set()
     values = {}
     for option, value in asked.items():
@@ -197,3 +200,19 @@ def check_device(encoder: str, device: str) -> None:
     elif encoder == "pca" and device not in ("auto", "cpu"):
         raise UsageError("pca computes on the CPU only", code="no_device", where="--device",
                          remedy="use --device auto or --device cpu")  # fmt: skip
+
+
+def move(model: Encoder, encoder: str, device: str) -> None:
+    """Let a model compute on a device from now on; ``auto`` lets it choose.
+
+    Raises
+    ------
+    UsageError : no such device, or this encoder cannot use it
+    """
+    check_device(encoder, device)
+    to = getattr(model, "to", None)
+    if to is not None:
+        to(device)
+    elif device not in ("auto", "cpu"):
+        raise UsageError(f"{encoder} cannot compute on {device!r}", code="no_device",
+                         where="--device", remedy="use --device auto")  # fmt: skip

@@ -95,6 +95,11 @@ class Spool:
         """(n,) median S/N per model pixel."""
         return np.ascontiguousarray(self._facts["snr"])
 
+    @property
+    def index(self) -> NDArray[np.int64]:
+        """(n,) positions in what was given, as the batches had them."""
+        return np.ascontiguousarray(self._facts["index"])
+
     def __len__(self) -> int:
         return self._n
 

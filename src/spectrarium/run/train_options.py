@@ -1,0 +1,151 @@
+"""What can be asked of training, what it reports, and what a group's size allows."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ..domain.errors import UsageError
+from ..embed.domain import Rest, Telluric, choice
+from ..embed.encoder import Encoder, check_device, latent_of, settings_of
+from ..embed.grouping import GroupingRules, ProposedModel
+
+BEARS_GAPS = ("patch", "aion")
+"""Encoders that may be trained on spectra of different coverage; others may say ``bears_gaps``."""
+MAX_TRAIN = 2_000_000
+"""Spectra of a group that a model learns from, unless asked otherwise; of more, a random choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """What can be asked of `train`; None = the encoder's own default.
+
+    where : filter of the spectra · any_coverage : one wide model per kind, for encoders that bear
+    gaps · rest, telluric : how spectra are prepared (see `ModelDomain`) · name : suffix that tells
+    the models from others of the same groups · object_column : says which spectra are of one
+    object · max_train : spectra of a group at most · weights : the user's file or folder, for
+    networks that others trained
+    """
+
+    encoder: str
+    latent: int | None = None
+    device: str = "auto"
+    where: str | None = None
+    any_coverage: bool = False
+    rest: str = "none"
+    telluric: str = "keep"
+    epochs: int | None = None
+    batch: int | None = None
+    seed: int | None = None
+    name: str = ""
+    object_column: str | None = None
+    max_train: int | None = None
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{0,40}", self.name):
+            raise UsageError(f"{self.name!r} cannot be part of a model's name", code="bad_name",
+                             where="--name", remedy="use letters, digits, - and _")  # fmt: skip
+        for option in ("latent", "epochs", "batch", "max_train"):
+            value = getattr(self, option)
+            if value is not None and value < 1:
+                raise UsageError(f"{option} is {value}", code="bad_option",
+                                 where=f"--{option.replace('_', '-')}",
+                                 remedy="give a number above 0")  # fmt: skip
+
+    @property
+    def family(self) -> str:
+        """Models that share out the observations: of one encoder, prepared and chosen alike."""
+        kind = "wide" if self.any_coverage else "group"
+        return "|".join([self.encoder, kind, self.rest, self.telluric, self.name,
+                         self.where or ""])  # fmt: skip
+
+
+@dataclass
+class TrainedGroup:
+    """One model: what it is for, what it learnt from, how that went.
+
+    fitted : False where the very same model was there already
+    report : how training went, in the encoder's own words
+    """
+
+    name: str
+    model: str
+    wave_min_aa: float
+    wave_max_aa: float
+    pixels: int
+    frame: str
+    flux_kind: str
+    latent: int
+    members: int
+    spectra: int
+    objects: int
+    seconds: float
+    fitted: bool
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class TrainReport:
+    """The models, and the observations without one by reason."""
+
+    encoder: str
+    groups: list[TrainedGroup] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+    observations: int = 0
+    version: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """Plain fields for ``--json``."""
+        return asdict(self)
+
+
+def check_options(kind: type[Encoder], options: TrainOptions) -> None:
+    """Refuse what cannot be, before any work is done. Raises UsageError."""
+    check_device(options.encoder, options.device)
+    bears_gaps = options.encoder in BEARS_GAPS or getattr(kind, "bears_gaps", False)
+    if options.any_coverage and not bears_gaps:
+        raise UsageError(
+            f"{options.encoder} needs spectra that share a range", code="needs_coverage",
+            where="--any-coverage", remedy=f"use one of: {', '.join(BEARS_GAPS)}",
+        )  # fmt: skip
+    settings_of(kind, **_asked(options))
+
+
+def rules_of(options: TrainOptions) -> GroupingRules:
+    """How groups are made. Raises UsageError (bad_choice) for words that are no choice."""
+    return GroupingRules(
+        telluric=choice(Telluric, options.telluric, "telluric"),
+        rest=choice(Rest, options.rest, "rest"),
+    )
+
+
+def _asked(options: TrainOptions) -> dict[str, int | str | None]:
+    return {k: getattr(options, k) for k in ("latent", "epochs", "batch", "seed", "weights")}
+
+
+def settings_for(
+    kind: type[Encoder], options: TrainOptions, group: ProposedModel, spectra: int
+) -> Any:
+    """The encoder's settings for a group; a text says why the group is too small for them.
+
+    PCA cannot have more components than spectra and pixels determine: its own default gives way
+    to that, a number that was asked for does not.
+    """
+    settings = settings_of(kind, **_asked(options))
+    if options.encoder == "pca":
+        most = max(2, min(spectra // 4, group.domain.n_pix // 4, 512))
+        if options.latent is not None and options.latent > most:
+            return f"too few spectra or pixels for {options.latent} components: at most {most}"
+        return replace(settings, n_components=min(settings.n_components, most))
+    latent = latent_of(settings)
+    if latent is not None and latent > group.domain.n_pix:
+        return f"{latent} latents are more than the model's pixels"
+    return settings
+
+
+def least_spectra(encoder: str, settings: Any) -> int:
+    """Fewer usable spectra than this make no model."""
+    least = GroupingRules().least_members
+    return max(least, 2 * settings.n_components) if encoder == "pca" else least
