@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.errors import UsageError
+from .information import mutual_information
 from .probes import Predicted, Probe, object_folds, object_shuffles, probe_named
 
 F8 = np.float64
@@ -46,7 +47,10 @@ class ProbeResult:
     chance : what knowing nothing gives: 0, or 1/classes
     interval : 95 %, bootstrap over objects · null_p : share of permutations (by object) that do
         as well, (1 + hits)/(1 + draws) · null_mean : their mean score
+    bits : mutual information of prediction and truth: by the data-processing inequality no more
+        than the vectors hold (NaN when not asked for)
     n, n_objects : spectra and objects with a value · note : what was left out
+    draws : the bootstrap's scores; of one seed and the same objects they are paired
     """
 
     kind: str
@@ -58,7 +62,9 @@ class ProbeResult:
     null_mean: float
     n: int
     n_objects: int
+    bits: float = math.nan
     note: str = ""
+    draws: tuple[float, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def r2(self) -> float:
@@ -67,7 +73,8 @@ class ProbeResult:
 
     def record(self) -> dict[str, Any]:
         """Plain fields."""
-        return asdict(self) | {"skill": self.r2}
+        out = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "draws"}
+        return out | {"skill": self.r2}
 
 
 def target_of(values: NDArray[Any] | Sequence[Any], objects: NDArray[Any]) -> Target:
@@ -179,7 +186,29 @@ def probe_with(
         null_p=float((1 + np.sum(null >= score)) / (1 + draws)),
         null_mean=float(null.mean()) if draws else math.nan,
         n=len(target.rows), n_objects=int(np.unique(objects).size), note=target.note,
+        bits=_bits(own, target, objects, seed), draws=tuple(spread.tolist()),
     )  # fmt: skip
+
+
+def _bits(found: Predicted, target: Target, objects: NDArray[Any], seed: int) -> float:
+    guess = found.held_out[:, 0]
+    guess = guess.argmax(axis=1)[:, None].astype(F8) if target.classes else guess
+    return float(mutual_information(guess, target.values, objects, seed)[0])
+
+
+def difference(one: ProbeResult, two: ProbeResult) -> tuple[float, float, float]:
+    """Score of one less that of the other, and its 95 % interval by paired bootstrap.
+
+    Raises UsageError (not_paired) unless both are of the same target, objects and seed.
+    """
+    if (one.n, one.n_objects, one.metric) != (two.n, two.n_objects, two.metric) or (
+        len(one.draws) != len(two.draws)
+    ):
+        raise UsageError("the two probes were not asked the same of the same objects",
+                         code="not_paired")  # fmt: skip
+    gap = np.array(one.draws) - np.array(two.draws)
+    low, high = np.percentile(gap, [2.5, 97.5])
+    return one.score - two.score, float(low), float(high)
 
 
 def null_scores(

@@ -24,6 +24,8 @@ from .style import Style, new_figure, save, style, themed, title
 CROWD = 20_000
 """Above so many points pixels show what is usual in them instead of points that hide each other."""
 _CELLS = 260
+_SHAPE = 1.15
+"""Width over height of the axes."""
 _PALETTE = (
     ("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v"),
     ("#56b4e9", "P"), ("#8c510a", "X"), ("#7a5fb5", "*"), ("#4d4d4d", "<"),
@@ -99,6 +101,10 @@ def _frame(axes: Axes, points: NDArray[Any], names: tuple[str, str], scaled: boo
     high = np.minimum(points.max(axis=0), high + 0.25 * core)
     pad = 0.04 * np.maximum(high - low, 1e-9)
     low, high = low - pad, high + pad
+    if not scaled:  # one scale for both, in a box of the figure's shape
+        height = max(high[1] - low[1], (high[0] - low[0]) / _SHAPE)
+        half, middle = 0.5 * np.array([_SHAPE * height, height]), 0.5 * (low + high)
+        low, high = middle - half, middle + half
     axes.set_xlim(low[0], high[0])
     axes.set_ylim(low[1], high[1])
     axes.set_xlabel(names[0])
@@ -110,7 +116,7 @@ def _frame(axes: Axes, points: NDArray[Any], names: tuple[str, str], scaled: boo
             va="bottom", fontsize=8,
         )  # fmt: skip
     if not scaled:
-        axes.set_aspect("equal", adjustable="datalim")
+        axes.set_aspect("equal", adjustable="box")
         axes.tick_params(which="both", bottom=False, left=False, labelbottom=False,
                          labelleft=False)  # fmt: skip
 
@@ -121,7 +127,7 @@ def _dots(axes: Axes, points: NDArray[Any], **kwargs: Any) -> None:
 
 def _size(n: int) -> tuple[float, float]:
     """Area (pt²) and opacity of a point among n: together they cover much the same."""
-    return float(np.clip(9_000.0 / n, 1.2, 26.0)), float(np.clip(14.0 / n**0.32, 0.25, 0.9))
+    return float(np.clip(14_000.0 / n, 1.2, 26.0)), float(np.clip(14.0 / n**0.32, 0.25, 0.9))
 
 
 def _cut(name: str, dark: bool) -> ListedColormap:
@@ -178,14 +184,16 @@ def _numbers(
         what = colour.label
     label = what + (f" [{colour.unit}]" if colour.unit else "")
     missing = int((~known).sum())
-    label += f"    grey: {missing} without" if missing else ""
+    if missing:
+        axes.text(0.01, 0.99, f"grey: {missing} without a value", transform=axes.transAxes,
+                  fontsize=8, color=theme.faint, va="top")  # fmt: skip
     solid = ScalarMappable(norm, cmap)  # a bar of the points' own would be as pale as they are
     bar = figure.colorbar(solid, ax=axes, extend=extend, pad=0.01, aspect=32, label=label)
     bar.outline.set_visible(False)
 
 
 def _robust(values: NDArray[np.float64]) -> tuple[Normalize, str]:
-    """A range that holds 96 % of the values; logarithmic where they span a factor of 30."""
+    """A range that holds 96 % of the values; logarithmic where they span a factor of 6."""
     low, high = np.percentile(values, [2, 98])
     if not high > low:
         low, high = float(values.min()), float(values.max())
@@ -193,7 +201,7 @@ def _robust(values: NDArray[np.float64]) -> tuple[Normalize, str]:
         low, high = low - 0.5, high + 0.5
     below, above = values.min() < low, values.max() > high
     extend = ["neither", "max", "min", "both"][2 * int(below) + int(above)]
-    if low > 0 and high > 30 * low:
+    if low > 0 and high > 6 * low:
         return LogNorm(low, high), extend
     return Normalize(low, high), extend
 
