@@ -11,11 +11,14 @@ from ..domain.errors import UsageError
 from ..domain.progress import Progress
 from ..domain.spectrum import Spectrum
 from ..run.answers import Outliers, Similar
-from ..run.embedding import EmbedReport, chosen_by, embed
+from ..run.embedding import EmbedReport, embed
 from ..run.layout import Map, layouts
 from ..run.outliers import outliers
 from ..run.quantities import Quantity, column_values
 from ..run.similar import similar
+from ..run.train_options import TrainOptions, TrainReport
+from ..run.trained import model_card, model_records
+from ..run.training import train
 from ..store.archive import Archive as Store
 from ..store.archive import Rows
 from .options import read_options
@@ -41,29 +44,50 @@ class Asking:
 
     # asking -----------------------------------------------------------------------------------
 
+    def train(
+        self, encoder: str, *, progress: Progress | None = None, wait_s: float = 60.0,
+        **options: Any,
+    ) -> TrainReport:  # fmt: skip
+        """Teach an encoder each group of comparable spectra; `embed` then gives vectors.
+
+        options : those of `TrainOptions`: latent, device, where, any_coverage, rest, telluric,
+            epochs, batch, seed, name, object_column, max_train, weights
+        Raises UsageError (no_such_option) for any other.
+        """
+        self._writable()
+        wrong = sorted(set(options) - set(TrainOptions.__dataclass_fields__))
+        if wrong:
+            raise UsageError(f"training has no option {wrong[0]!r}", code="no_such_option",
+                             remedy="see the help of Archive.train")  # fmt: skip
+        report = train(self.path, TrainOptions(encoder, **options), progress=progress,
+                       wait_s=wait_s)  # fmt: skip
+        self.refresh()
+        return report
+
     def embed(
         self, encoder: str = "pca", *, where: str | None = None, components: int | None = None,
-        refit: bool = False, progress: Progress | None = None, wait_s: float = 60.0,
+        refit: bool = False, device: str = "auto", progress: Progress | None = None,
+        wait_s: float = 60.0,
     ) -> EmbedReport:  # fmt: skip
-        """Fit one model per group of comparable spectra and give each spectrum its vector."""
+        """Give each spectrum that a model covers its vector; pca is fitted here, others by `train`.
+
+        Raises UsageError (not_trained) where the encoder has no model yet.
+        """
         self._writable()
         report = embed(
-            self.path, encoder, where=where, components=components, refit=refit,
+            self.path, encoder, where=where, components=components, refit=refit, device=device,
             progress=progress, wait_s=wait_s,
         )  # fmt: skip
         self.refresh()
         return report
 
     def models(self) -> list[dict[str, Any]]:
-        """The embeddings of this version with their models."""
-        out = []
-        for name in self.store.names("embeddings"):
-            dataset = self.store.dataset(f"embeddings/{name}")
-            raw = dataset.lance.schema.metadata or {}
-            meta = {k.decode(): v.decode() for k, v in raw.items() if k != b"model_name"}
-            meta["where"] = chosen_by(self.store, name)
-            out.append({"name": name, "covered": len(dataset), **meta})
-        return out
+        """The models of this version, embedded or only trained, with what each was made of."""
+        return model_records(self.store)
+
+    def model_card(self, name: str) -> dict[str, Any]:
+        """The card of one model: data, split, settings, metrics, limits, preparation."""
+        return model_card(self.store, name)
 
     def members(self, model: str | None) -> Rows:
         """Catalogue rows that a model covers, or (None) those that no model does."""

@@ -11,23 +11,31 @@ from .output import archive_only, console, emit, json_option, opened, progress_b
 
 
 @click.command()
-@click.option("--encoder", default="pca", show_default=True, help="Which kind of model.")
+@click.option(
+    "--encoder",
+    default="pca",
+    show_default=True,
+    help="Which kind of model: pca, or one that was trained.",
+)
 @click.option("--where", default=None, help="Only observations that meet this filter.")
 @click.option("--components", type=click.IntRange(2, 512), default=None, help="Of each model.")
 @click.option("--refit", is_flag=True, help="Fit anew instead of extending the models there are.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @archive_only
 @json_option
 def command(
-    encoder: str, where: str | None, components: int | None, refit: bool, folder: Path | None,
-    as_json: bool,
+    encoder: str, where: str | None, components: int | None, refit: bool, device: str,
+    folder: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Fit one model per group of spectra that can be compared, and embed them.
+    """Give every spectrum that a model covers its vector.
 
-    What no model covers is listed with the reason; nothing is imputed beyond its coverage.
+    Encoders but pca are taught by `spectrarium train` first; pca fits one model per group of
+    spectra that can be compared. What no model covers is listed with the reason; nothing is imputed
+    beyond its coverage. An interrupted run goes on when it is run again.
     """
     with progress_bar() as bar:
         report = opened(folder).embed(
-            encoder, where=where, components=components, refit=refit, progress=bar,
+            encoder, where=where, components=components, refit=refit, device=device, progress=bar,
             wait_s=Settings().wait_s,
         )  # fmt: skip
     if as_json:

@@ -1,0 +1,67 @@
+"""``spectrarium train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..settings import Settings
+from .output import archive_only, console, emit, json_option, opened, progress_bar, show_table
+
+
+@click.command()
+@click.argument("encoder")
+@click.option("--latent", type=click.IntRange(1), default=None, help="Numbers in a vector.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option("--where", default=None, help="Learn only from what meets this filter.")
+@click.option("--any-coverage", is_flag=True,
+              help="One wide model for spectra of different ranges (patch).")  # fmt: skip
+@click.option("--rest", type=click.Choice(["none", "rv", "z"]), default="none", show_default=True,
+              help="Shift to rest by the catalogue's velocity or redshift.")  # fmt: skip
+@click.option("--telluric", type=click.Choice(["keep", "mask"]), default="keep",
+              show_default=True, help="Strong bands of the Earth's atmosphere.")  # fmt: skip
+@click.option("--epochs", type=click.IntRange(1), default=None, help="Passes at most.")
+@click.option("--batch", type=click.IntRange(1), default=None, help="Spectra a step.")
+@click.option("--seed", type=click.IntRange(0), default=None, help="Of everything random.")
+@click.option("--name", default="", metavar="SUFFIX", help="Tells these models from others.")
+@click.option(
+    "--object",
+    "object_column",
+    default=None,
+    metavar="COLUMN",
+    help="Says which spectra are of one object [default: position, else name].",
+)
+@click.option("--max-train", type=click.IntRange(1), default=None, help="Spectra a model at most.")
+@click.option("--weights", type=click.Path(path_type=Path), default=None,
+              help="File or folder of a network that others trained (aion, specformer).")  # fmt: skip
+@archive_only
+@json_option
+def command(encoder: str, folder: Path | None, as_json: bool, **options: Any) -> None:
+    """Teach ENCODER (dense, conv, patch, gfnet, pca …) what the spectra look like.
+
+    One model per group of spectra that can be compared. An interrupted training goes on when the
+    same command is run again. Then `spectrarium embed --encoder ENCODER` gives vectors.
+    """
+    if options["weights"] is not None:
+        options["weights"] = str(options["weights"])
+    with progress_bar() as bar:
+        report = opened(folder).train(encoder, progress=bar, wait_s=Settings().wait_s, **options)
+    if as_json:
+        emit(report.record())
+        return
+    rows = [
+        {
+            "model": g.name, "learnt from": g.spectra, "objects": g.objects, "latent": g.latent,
+            "range Å": f"{g.wave_min_aa:.0f}–{g.wave_max_aa:.0f}", "pixels": g.pixels,
+            "frame": g.frame, "flux": g.flux_kind, "seconds": round(g.seconds, 1),
+            "trained": "now" if g.fitted else "before",
+        }
+        for g in report.groups
+    ]  # fmt: skip
+    show_table(rows, list(rows[0]))
+    if report.left_out:
+        left = [{"without": n, "reason": reason} for reason, n in report.left_out.items()]
+        show_table(left, ["without", "reason"])
+    console.print(f"next: `spectrarium embed --encoder {encoder}`", markup=False)
