@@ -11,7 +11,6 @@ import click
 from ..store.archive import SUMMARY_COLUMNS
 from .output import archive_option, console, emit, json_option, opened, show_table
 
-
 COLUMNS = ("name", "encoder", "latent", "range Å", "embedded", "learnt from", "objects", "made",
            "device", "where", "remark", "path")  # fmt: skip
 

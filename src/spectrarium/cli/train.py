@@ -35,7 +35,7 @@ from .output import archive_only, console, emit, json_option, opened, progress_b
 )
 @click.option("--max-train", type=click.IntRange(1), default=None, help="Spectra a model at most.")
 @click.option("--weights", type=click.Path(path_type=Path), default=None,
-              help="File or folder of a network that others trained (aion, specformer).")  # fmt: skip
+              help="Of a network that others trained: aion, specformer.")  # fmt: skip
 @archive_only
 @json_option
 def command(encoder: str, folder: Path | None, as_json: bool, **options: Any) -> None:
