@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from ..run.layout import Map, layouts
 from ..run.outliers import outliers
 from ..run.quantities import Quantity, column_values
 from ..run.similar import similar
+from ..run.tag_answers import TagTable, tag_overview, tags_of
+from ..run.tag_apply import ApplyReport, tag_apply
+from ..run.tagging import TagTraining, tag_train
 from ..run.train_options import TrainOptions, TrainReport
 from ..run.trained import model_card, model_records
 from ..run.training import train
@@ -138,3 +142,37 @@ class Asking:
     def column(self, name: str, rows: Rows | list[int]) -> Quantity:
         """Any column at catalogue rows, with its unit; ``class`` is the file's or the labels'."""
         return column_values(self.store, np.asarray(rows, np.int64), name)
+
+    # tags -------------------------------------------------------------------------------------
+
+    def tag_train(
+        self, label: str, source: str | os.PathLike[str] | None = None, *, key: str = "obs_id",
+        progress: Progress | None = None, wait_s: float = 60.0, **options: Any,
+    ) -> TagTraining:  # fmt: skip
+        """Learn a label; `source` is a catalogue to join first, by `key` (and `on`).
+
+        options : on, kind, where, name, unit, models, heads, object_column, seed
+        """
+        self._writable()
+        report = tag_train(self.path, label, None if source is None else Path(source), key=key,
+                           progress=progress, wait_s=wait_s, **options)  # fmt: skip
+        self.refresh()
+        return report
+
+    def tag_apply(
+        self, label: str | None = None, *, where: str | None = None,
+        progress: Progress | None = None, wait_s: float = 60.0,
+    ) -> ApplyReport:  # fmt: skip
+        """Give every tag learnt (or one) to the observations that do not have it yet."""
+        self._writable()
+        report = tag_apply(self.path, label, where=where, progress=progress, wait_s=wait_s)
+        self.refresh()
+        return report
+
+    def tags(self, identifier: str) -> list[dict[str, Any]]:
+        """All tags of one observation, each with intervals, model, training set and evidence."""
+        return tags_of(self.store, identifier)
+
+    def tag_table(self, label: str, where: str | None = None) -> TagTable:
+        """One tag of all observations, beside the catalogue's own values."""
+        return tag_overview(self.store, label, where)

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from ..domain.errors import TransientError, UsageError
 from ..domain.progress import Progress, Silent
 from ..explore.tag_store import load_tagger
-from ..store.archive import Archive, Rows
+from ..store.archive import LEARNT, Archive, Rows
 from ..store.writer import Writer, open_writer
-from .tag_labels import OWN_TAGS
 from .tag_rows import ROLES, described, percent, tag_table, vectors_of
 
 _ROWS = 4096
@@ -209,7 +208,7 @@ def _publish(writer: Writer, changed: list[str]) -> None:
     for f in fields[1:]:
         some |= ~np.asarray(table.column(f.name).is_null())
     if changed and some.any():
-        writer.put_table(f"labels/{OWN_TAGS}", table.filter(pa.array(some)))
+        writer.put_table(f"labels/{LEARNT}", table.filter(pa.array(some)))
 
 
 def _best_of(

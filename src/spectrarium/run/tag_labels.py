@@ -11,11 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..domain.errors import UsageError
-from ..store.archive import Archive, Rows
+from ..store.archive import LEARNT, Archive, Rows
 from ..store.schema import BY_NAME
 
-OWN_TAGS = "tags"
-"""Label set that tags are written to: never learnt from."""
 ALSO_CALLED = {"class": "target_class", "rv": "rv_kms", "z": "redshift"}
 """Short names of catalogue columns, where no label column has the name."""
 SENTINELS = (-9999.0, -999.0, -9999.99, 9999.0, 99999.0)
@@ -47,7 +45,7 @@ def find_column(archive: Archive, label: str) -> str:
     Raises UsageError: there is none, or several label sets have it.
     """
     known = archive.columns()
-    own = [c for c in known if c in BY_NAME or not c.startswith(OWN_TAGS + ".")]
+    own = [c for c in known if c in BY_NAME or not c.startswith(LEARNT + ".")]
     if label in own:
         if label in BY_NAME or "." in label:
             return label

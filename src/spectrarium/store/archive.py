@@ -30,6 +30,8 @@ from .sky import cone_ranges, separation_deg
 Rows = NDArray[np.int64]
 CLASS_COLUMNS = ("obj_class", "class", "target_class", "classification", "spectral_type", "sptype")
 """Label columns that hold a class, the first of a label set is taken."""
+LEARNT = "tags"
+"""The label set that holds learnt tags, named in full only: ``tags.teff``."""
 SUMMARY_COLUMNS = (
     "obs_id", "obs_collection", "target_name", "target_class", "s_ra", "s_dec", "t_min",
     "instrument_name", "em_min", "em_max", "snr", "redshift",
@@ -230,7 +232,8 @@ class Archive:
             for field in self.dataset(f"labels/{label}").lance.schema:
                 if field.name != "uid":
                     out[f"{label}.{field.name}"] = f"labels/{label}"
-                    bare.setdefault(field.name, set()).add(f"labels/{label}")
+                    if label != LEARNT:  # a tag never stands for the catalogue's own value
+                        bare.setdefault(field.name, set()).add(f"labels/{label}")
         for name, sets in bare.items():
             if len(sets) == 1:  # of two label sets, silence must not choose one
                 out.setdefault(name, *sets)
@@ -262,7 +265,7 @@ class Archive:
         """Class of each row: that of the file's own pipeline, else of the label sets, in words."""
         out: list[str | None] = self.catalogue(rows, ["target_class"]).column(0).to_pylist()
         take = pa.array(np.asarray(rows, np.int64))
-        for label in self.names("labels"):
+        for label in [n for n in self.names("labels") if n != LEARNT]:
             schema = self.dataset(f"labels/{label}").lance.schema
             for name in CLASS_COLUMNS:
                 if name in schema.names:
