@@ -40,7 +40,8 @@ _LEAST_RARE = 1e-8
 class DeepEncoder(ABC):
     """Base of the network encoders. A subclass gives `kind`, `settings_type` and `build`.
 
-    Its constructor says in the annotation of `settings` which dataclass that is. It may also give its own `loss` (of a training batch) and `order` (of an epoch's spectra).
+    Its constructor says in the annotation of `settings` which dataclass that is. It may also give
+    its own `loss` (of a training batch) and `order` (of an epoch's spectra).
     Vectors are in the network's own units: compare them through `metric_scale`.
     """
 
