@@ -1,0 +1,1 @@
+"""The science benchmark: every encoder against chance, raw pixels and PCA, with intervals."""

@@ -1,0 +1,130 @@
+"""A corpus: prepared spectra with what is known about them, and which of them are held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..domain.errors import UsageError
+from ..domain.spectrum import Spectrum
+from ..embed.domain import ModelDomain, SpectrumSummary
+from ..embed.grouping import propose_models
+from ..embed.prepare import Prepared, Preparer
+from ..embed.training_set import InMemory
+from .splits import TEST_FROM, held_out_by_name, numbered
+
+Numbers = dict[str, NDArray[np.float64]]
+LEAST = 40
+"""Spectra on either side below which a corpus says nothing."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Corpus:
+    """Spectra on one model's grid, with truth or the survey's own labels.
+
+    name : unique · about : one line for the table · domain, batch : grid and spectra
+    objects : (n,) equal for spectra of one object · test : (n,) held out
+    label : (n,) class, '' = none · label_name : what it is, in words
+    numbers : name → (n,) physical quantities, NaN = unknown · nuisances : the same for what a
+    similarity should not be about · oddity : (n,) planted kinds, '' = normal; all '' where oddities
+    are planted by `planting` · kinds : oddities to plant · z : (n,) redshift lines are planted at
+    claimed_z : (n,) catalogue redshifts, some of them wrong; NaN = none
+    left_out : spectra that the grid does not cover
+    """
+
+    name: str
+    about: str
+    domain: ModelDomain
+    batch: Prepared
+    objects: NDArray[np.int64]
+    test: NDArray[np.bool_]
+    label: NDArray[Any]
+    label_name: str
+    numbers: Numbers
+    nuisances: Numbers
+    oddity: NDArray[Any]
+    z: NDArray[np.float64]
+    kinds: tuple[str, ...] = ()
+    claimed_z: NDArray[np.float64] | None = None
+    left_out: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n_test = int(self.test.sum())
+        if min(n_test, len(self) - n_test) < LEAST:
+            raise UsageError(
+                f"corpus {self.name} has {len(self) - n_test} spectra to learn from and {n_test} "
+                "to ask about", code="too_few_spectra",
+                remedy=f"give at least {LEAST} of each",
+            )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.batch)
+
+    @property
+    def train_rows(self) -> NDArray[np.int64]:
+        """Rows that encoders are fitted on, without their labels."""
+        return np.flatnonzero(~self.test)
+
+    @property
+    def test_rows(self) -> NDArray[np.int64]:
+        """Rows that are asked about."""
+        return np.flatnonzero(self.test)
+
+    def training_set(self) -> InMemory:
+        """What encoders are fitted on."""
+        rows = self.train_rows
+        return InMemory(self.domain, chosen(self.batch, rows), self.objects[rows])
+
+
+def chosen(batch: Prepared, rows: NDArray[np.int64]) -> Prepared:
+    """These rows of a batch, copied."""
+    return Prepared(
+        batch.flux[rows], batch.ivar[rows], batch.scale[rows], batch.snr[rows],
+        batch.coverage[rows], tuple(batch.noise_source[i] for i in rows), batch.index[rows],
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Facts:
+    """What is known about spectra before they are prepared, one entry each; see `Corpus`."""
+
+    object_ids: list[str]
+    label: list[str]
+    numbers: dict[str, list[float]]
+    nuisances: dict[str, list[float]]
+    z: list[float]
+
+
+def corpus_of(
+    name: str, about: str, label_name: str, spectra: Sequence[Spectrum], facts: Facts,
+    kinds: tuple[str, ...], domain: ModelDomain | None = None, test_from: int = TEST_FROM,
+) -> Corpus:  # fmt: skip
+    """Prepare spectra on the grid that most of them share (or on `domain`).
+
+    Raises UsageError (too_few_spectra) where no grid covers enough of them.
+    """
+    if domain is None:
+        models = propose_models([SpectrumSummary.of(s) for s in spectra]).models
+        if not models:
+            raise UsageError(f"no grid covers enough spectra of {name}", code="too_few_spectra")
+        domain = max(models, key=lambda m: len(m.members)).domain
+    batch, left = Preparer(domain).batch(spectra)
+    rows = batch.index
+    names = [facts.object_ids[i] for i in rows]
+
+    def columns(values: dict[str, list[float]]) -> Numbers:
+        return {k: np.asarray(v, np.float64)[rows] for k, v in values.items()}
+
+    nuisances = {"log S/N": np.log10(np.maximum(batch.snr, 0.1)), **columns(facts.nuisances)}
+    return Corpus(
+        name=name, about=about, domain=domain, batch=batch, objects=numbered(names),
+        test=held_out_by_name(names, test_from), label=np.array([facts.label[i] for i in rows]),
+        label_name=label_name, numbers=columns(facts.numbers), nuisances=nuisances,
+        oddity=np.full(len(rows), "", dtype="U32"), z=np.asarray(facts.z, np.float64)[rows],
+        kinds=kinds, left_out=len(left),
+    )  # fmt: skip

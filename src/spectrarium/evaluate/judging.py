@@ -1,0 +1,176 @@
+"""One encoder, fitted with one seed, put to all questions about one corpus."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..domain.errors import UsageError
+from ..domain.progress import Progress
+from ..embed.encoder import Encoded, Encoder
+from ..explore.forest import ForestSettings
+from ..explore.population import label_disagreement
+from ..explore.tag_guard import Features
+from . import nuisance, retrieval, strange, tagged
+from .bootstrap import Measured
+from .corpus import Corpus
+from .fitting import encoded, fitted, made
+from .planting import Planted, plant
+from .results import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is done; what a result depends on beside code and data.
+
+    steps : of training a network · per_kind : oddities planted of each kind · raw : queries that
+    raw pixels are asked · heads : tried for tags · trees : of the forest behind weirdness
+    tagged, weird : whether this method gets tags, and weirdness, for the first seed
+    """
+
+    steps: int = 1_000
+    per_kind: int = 25
+    raw: int = retrieval.MOST_RAW
+    heads: tuple[str, ...] = ("ridge",)
+    trees: int = 100
+    tagged: bool = True
+    weird: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """A corpus with what is asked about it, the same for every method and seed."""
+
+    corpus: Corpus
+    questions: retrieval.Questions
+    planted: Planted | None
+    who: strange.Population
+
+    @classmethod
+    def of(cls, corpus: Corpus, effort: Effort) -> Task:
+        """Questions and plantings of a corpus; a corpus with oddities of its own gets no more."""
+        planted = plant(corpus, effort.per_kind) if corpus.kinds else None
+        return cls(corpus, retrieval.Questions.of(corpus, effort.raw), planted,
+                   strange.population(corpus, planted))  # fmt: skip
+
+
+def judge(
+    task: Task, name: str, seed: int, effort: Effort, device: str, work: Path | None,
+    progress: Progress,
+) -> Result:  # fmt: skip
+    """Fit on the training objects and ask everything; what the encoder raises is passed on."""
+    corpus = task.corpus
+    encoder = made(name, corpus, seed, effort.steps)
+    seconds = fitted(encoder, corpus, device, work, progress)
+    progress.start(f"{corpus.name} · {name} · seed {seed}: questions", None)
+    code, rate = encoded(encoder, corpus.batch)
+    facts: dict[str, Any] = {
+        "fit_s": round(seconds, 2), "encode_per_s": round(rate), "device": _device(encoder),
+        "training": encoder.ref.training, "model": encoder.ref.model_id,
+        "components": int(code.vectors.shape[1]), "settings": _settings(encoder),
+    }  # fmt: skip
+    scale = encoder.metric_scale()
+    search = retrieval.ByVectors(corpus, encoder.ref, code.vectors, scale)
+    measures = retrieval.answers(task.questions, search, raw_only=False)
+    first = seed == 0
+    forest = None
+    if effort.weird and first:
+        forest = ForestSettings(trees=effort.trees, forests=1, seed=seed)
+    scored = strange.outlier_scores(corpus, encoder, code.vectors, task.who, forest, progress)
+    measures |= strange.found(task.who, scored)
+    facts["recall_by_kind"] = _by_kind(task.who, measures)
+    measures |= _wrong_z(corpus, search)
+    intervals, facts["no_probe"] = nuisance.probed(corpus, code.vectors * scale)
+    if effort.tagged and first:
+        report = tagged.tag_report(
+            corpus, _features(code, corpus, scale), seed, progress, effort.heads
+        )
+        measures |= tagged.measures(report, corpus)
+        facts |= tag_facts(report, corpus)
+    return Result(measures, intervals, facts)
+
+
+def tag_facts(report: tagged.TagReport, corpus: Corpus) -> dict[str, Any]:
+    """The table of coverage, what was skipped and why, as plain values."""
+    return {
+        "coverage": {
+            name: [asdict(c) for c in tagged.coverage(t, corpus)]
+            for name, t in report.tagged.items()
+        },
+        "abstained": {name: t.abstained for name, t in report.tagged.items()},
+        "heads": {name: list(t.heads) for name, t in report.tagged.items()},
+        "no_tags": report.skipped,
+    }
+
+
+def by_chance(task: Task) -> Result:
+    """What answers that look at nothing would give."""
+    measures = retrieval.by_chance(task.questions) | strange.chance(task.who)
+    wrong = task.corpus.facts.get("wrong_z")
+    if wrong is not None:
+        rows = _with_claims(task.corpus)
+        odd = rows[wrong[rows]]
+        fair = np.full(len(odd), len(odd) / max(len(rows), 1))
+        measures["wrong z recall"] = Measured(fair, task.corpus.objects[odd], odd)
+    return Result(measures)
+
+
+def by_pixels(task: Task, progress: Progress) -> Result:
+    """Raw pixels: neighbours by χ², and what the pixels themselves know of nuisances."""
+    search = retrieval.ByPixels(task.corpus, task.questions.raw, progress)
+    measures = retrieval.answers(task.questions, search, raw_only=True)
+    intervals, reasons = nuisance.probed(task.corpus, nuisance.pixel_space(task.corpus))
+    return Result(measures, intervals, {"no_probe": reasons, "queries": len(task.questions.raw)})
+
+
+def _with_claims(corpus: Corpus) -> NDArray[np.int64]:
+    assert corpus.claimed_z is not None
+    return np.flatnonzero(corpus.test & np.isfinite(corpus.claimed_z) & (corpus.oddity == ""))
+
+
+def _wrong_z(corpus: Corpus, search: retrieval.ByVectors) -> dict[str, Measured]:
+    """Catalogue redshifts that disagree with the neighbours': looked at as many as are wrong."""
+    wrong = corpus.facts.get("wrong_z")
+    if wrong is None or corpus.claimed_z is None:
+        return {}
+    rows = _with_claims(corpus)
+    odd = rows[wrong[rows]]
+    try:
+        score = label_disagreement(search.index, corpus.claimed_z, "z").ranked
+    except UsageError:  # too few redshifts for neighbours: a tiny survey
+        return {}
+    value = np.where(np.isfinite(score[rows]), score[rows], -np.inf)
+    limit = np.sort(value)[-len(odd)] if len(odd) else np.inf
+    hit = (score[odd] >= limit).astype(np.float64)
+    return {"wrong z recall": Measured(hit, corpus.objects[odd], odd)} if len(odd) else {}
+
+
+def _by_kind(who: strange.Population, measures: dict[str, Measured]) -> dict[str, dict[str, float]]:
+    out: dict[str, dict[str, float]] = {}
+    for name, measured in measures.items():
+        if name.startswith("planted recall"):
+            score = name.rsplit(" ", 1)[1]
+            out[score] = {str(k): round(float(measured.values[who.kind == k].mean()), 4)
+                          for k in np.unique(who.kind)}  # fmt: skip
+    return out
+
+
+def _features(code: Encoded, corpus: Corpus, scale: NDArray[Any]) -> Features:
+    """As an archive's embedding gives them to a tagger."""
+    free = np.maximum(code.n_pix - code.n_fit, 1.0)
+    return Features(code.vectors, corpus.batch.snr, code.variance, code.chi2 / free, scale)
+
+
+def _device(encoder: Encoder) -> str:
+    return str(getattr(encoder, "device", "cpu"))
+
+
+def _settings(encoder: Encoder) -> dict[str, Any]:
+    """Plain values of an encoder's settings, for the record."""
+    plain = (int, float, str, bool, type(None))
+    settings = asdict(getattr(encoder, "settings", Effort()))
+    return {k: v if isinstance(v, plain) else str(v) for k, v in settings.items()}
