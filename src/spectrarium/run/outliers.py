@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from ..domain.derived import Region
-from ..domain.errors import TransientError, UsageError
+from ..domain.errors import UsageError
 from ..domain.progress import Progress, Silent
-from ..embed.encoder import Encoder
-from ..embed.prepare import Preparer
-from ..explore.outliers import Trend, score_named, scores, snr_correlation, top
-from ..store.archive import Archive
-from ..store.writer import open_writer
-from .answers import Answer, Outliers
-from .embedding import load_model, prepared
+from ..domain.units import C_KMS
+from ..explore.combine import Bins, in_bins
+from ..explore.explain import regions
+from ..explore.outliers import canonical
+from ..explore.scores import neighbours_mean, residuals
+from ..explore.triage import lines_in, triage
+from ..store.archive import Archive, Rows
+from .answers import Outliers, Strange
+from .embedding import load_model
 from .explorer import Explorer
+from .scoring import KEEP_WAIT_S as KEEP_WAIT_S
+from .scoring import Asked, column_values, scored
 
-KEEP_WAIT_S = 5.0  # an answer waits no longer for another writer to keep its scores
+BY_MODEL = ("reconstruction",)
+"""Scores that are about what the model cannot reproduce; the others are about other objects."""
+MOST_REGIONS = 3
 
 
 def outliers(
@@ -30,136 +37,172 @@ def outliers(
     *,
     where: str | None = None,
     model: str | None = None,
+    encoder: str | None = None,
+    label: str | None = None,
+    distance: str | None = None,
+    seen_in_bins_of: str | None = None,
     version: int | None = None,
     progress: Progress | None = None,
     wait_s: float = 60.0,
 ) -> Outliers:
-    """The k strangest observations, with where in wavelength each departs.
+    """The k strangest observations: where in wavelength each departs, and what it looks like.
 
     Scores are computed once for each model and kept in the archive (``scores/SCORE.MODEL``);
     they are ranked by how far they lie above what is usual at the same S/N.
+
+    Parameters
+    ----------
+    where : filter on what is shown (the scores are about all) · model : one embedding
+    encoder : only embeddings by this encoder · label : column that the score ``label`` judges
+    distance : column of distances, for the score ``spatial`` in space instead of on the sky
+    seen_in_bins_of : column within whose bins objects are ranked; the strangest of each bin come
+        first
     """
     if k < 1:
         raise UsageError(f"k is {k}", code="bad_k", remedy="ask for one outlier or more")
-    score_named(score)
+    asked = Asked(canonical(score), label, distance)
     archive = Archive(root, version)
-    names = [model] if model else archive.names("embeddings")
-    if not names:
-        raise UsageError("nothing is embedded yet", code="no_model",
-                         remedy="run `spectrarium embed --encoder pca` first")  # fmt: skip
-    if model is not None:
-        load_model(archive, model)  # refuses a name that is none, listing those there are
-    out = Outliers(score, [], {}, {}, {}, {}, {})
+    names = _embeddings(archive, model, encoder)
+    for column, option in ((label, "--label"), (distance, "--distance"),
+                           (seen_in_bins_of, "--seen-in-bins-of")):  # fmt: skip
+        if column is not None:  # before hours of work, not after
+            column_values(archive, np.zeros(0, np.int64), column, option)
+    out = Outliers(asked.score, [], {}, {}, {}, {}, {}, bins_of=seen_in_bins_of)
     tables = {}
     for name in names:
-        tables[name] = _scored(archive, name, score, progress or Silent(), wait_s, version is None)
-    _rank(archive, tables, k, where, out)
+        tables[name] = scored(
+            archive, name, asked, progress or Silent(), min(wait_s, KEEP_WAIT_S), version is None
+        )
+    candidates = _candidates(archive, tables, where, out)
+    _answer_all(archive, candidates, k, out)
     return out
 
 
-def _scored(
-    archive: Archive, name: str, score: str, progress: Progress, wait_s: float, keep: bool
-) -> pa.Table:
-    """The scores of one embedding: those kept if nothing came since, else computed and kept."""
-    full = f"scores/{score}.{name}"
-    made_of = {
-        b"embedding_version": str(archive.manifest.datasets[f"embeddings/{name}"]).encode(),
-        b"catalogue_rows": str(archive.catalogue_rows).encode(),
-    }
-    if full in archive.manifest.datasets:
-        stored = archive.table(full)
-        if made_of.items() <= (stored.schema.metadata or {}).items():
-            return stored
-    table = _compute(Explorer(archive, name), score, progress)
-    table = table.replace_schema_metadata((table.schema.metadata or {}) | made_of)
-    if keep:
-        try:
-            with open_writer(archive.root, min(wait_s, KEEP_WAIT_S)) as writer:
-                if writer.archive.version == archive.version:
-                    writer.put_table(full, table)
-        except TransientError as error:  # the answer is there, only the next asker pays again
-            progress.note(f"the scores are not kept: {error.what}")
-    return table
+def _embeddings(archive: Archive, model: str | None, encoder: str | None) -> list[str]:
+    if model is not None:
+        load_model(archive, model)  # refuses a name that is none, listing those there are
+        return [model]
+    names = archive.names("embeddings")
+    if not names:
+        raise UsageError("nothing is embedded yet", code="no_model",
+                         remedy="run `spectrarium embed --encoder pca` first")  # fmt: skip
+    mine = [n for n in names if encoder is None or n.split(".", 1)[0] == encoder]
+    if not mine:
+        there = sorted({n.split(".", 1)[0] for n in names})
+        raise UsageError(f"nothing is embedded by {encoder!r}", code="no_model",
+                         remedy=f"embedded by: {', '.join(there)}")  # fmt: skip
+    return mine
 
 
-def _compute(explorer: Explorer, score: str, progress: Progress) -> pa.Table:
-    function = score_named(score)
-    archive, model = explorer.archive, explorer.model
-    wave = model.domain.wave_aa
-    value, snr, uid, kept = [], [], [], []
-    progress.start(f"scoring {explorer.name}", len(explorer.rows))
-    for batch, chunk, _ in prepared(archive, explorer.preparer, np.sort(explorer.rows)):
-        progress.advance(len(chunk))
-        if not len(batch):
-            continue
-        ids = archive.index.value("uid", chunk[batch.index])
-        encoded = model.encode(batch.flux, batch.ivar)
-        values = function(model, batch, encoded, explorer.index, ids)
-        found = scores(values, np.zeros(len(batch)), batch, ids, wave)
-        value.append(values.value)
-        snr.append(batch.snr)
-        uid.append(ids)
-        kept += found
-    values_, snr_ = np.concatenate(value), np.concatenate(snr)
-    significance = Trend.of(values_, snr_).significance(values_, snr_)
-    ids_ = np.concatenate(uid)
-    meta = {
-        "model_id": model.ref.model_id, "weights_hash": model.ref.weights_hash, "score": score,
-        "snr_correlation": f"{snr_correlation(values_, snr_):.4f}",
-    }  # fmt: skip
-    return pa.table({
-        "uid": ids_, "fingerprint": archive.index.value("fingerprint", archive.rows_of(ids_)),
-        "value": pa.array(values_, mask=~np.isfinite(values_)),
-        "significance": pa.array(significance, mask=~np.isfinite(significance)),
-        "snr": snr_, "noise_source": [s.noise_source.value for s in kept],
-        "reason": [s.reason for s in kept],
-        "drivers": [json.dumps([list(d) for d in s.drivers]) for s in kept],
-    }).replace_schema_metadata(meta)  # fmt: skip
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidates:
+    """All judged observations, each by the model it is strangest to.
+
+    row, significance : (n,) · name : the embedding · table, at : where its score stands
+    """
+
+    row: Rows
+    significance: NDArray[np.float64]
+    source: NDArray[np.int64]
+    at: NDArray[np.int64]
+    tables: list[tuple[str, pa.Table]]
 
 
-def _rank(
-    archive: Archive, tables: dict[str, pa.Table], k: int, where: str | None, out: Outliers
-) -> None:
+def _candidates(
+    archive: Archive, tables: dict[str, pa.Table], where: str | None, out: Outliers
+) -> _Candidates:
     allowed = None if where is None else archive.find(where=where)
-    found = []
-    for name, table in tables.items():
+    parts: list[tuple[NDArray[Any], ...]] = []
+    for source, (name, table) in enumerate(tables.items()):
         rows = archive.rows_of(table.column("uid").to_numpy())
         keep = rows >= 0
         if allowed is not None:
             keep &= np.isin(rows, allowed)
-        table, rows = table.filter(pa.array(keep)), rows[keep]
-        significance = table.column("significance").to_numpy(zero_copy_only=False)
-        out.judged[name] = int(np.isfinite(significance.astype(float)).sum())
-        out.abstained[name] = table.num_rows - out.judged[name]
-        meta = table.schema.metadata or {}
-        out.correlation[name] = float(meta.get(b"snr_correlation", b"nan"))
-        best = top(significance.astype(float), table.column("uid").to_numpy(), k)
-        found += [(float(significance[i]), int(rows[i]), name, table.slice(i, 1)) for i in
-                  best.tolist()]  # fmt: skip
-    found.sort(key=lambda f: (-f[0], f[1]))
-    seen: set[int] = set()  # one entry an observation, by the model it is strangest to
-    found = [f for f in found if not (f[1] in seen or seen.add(f[1]))]  # type: ignore[func-returns-value]
-    explorers: dict[str, tuple[Encoder, Preparer]] = {}
-    for rank, (significance_, row, name, record) in enumerate(found[:k], 1):
+        significance = table.column("significance").to_numpy(zero_copy_only=False).astype(float)
+        judged = keep & np.isfinite(significance)
+        out.judged[name] = int(judged.sum())
+        out.abstained[name] = int(keep.sum()) - out.judged[name]
+        meta = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
+        out.correlation[name] = float(meta.pop("snr_correlation", "nan"))
+        out.facts[name] = {k: v for k, v in meta.items() if k not in _NOT_FACTS}
+        at = np.flatnonzero(judged)
+        parts.append((rows[at], significance[at], np.full(at.size, source), at))
+    joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    order = np.lexsort((joined[0], -joined[1]))
+    _, first = np.unique(joined[0][order], return_index=True)
+    best = order[np.sort(first)]
+    return _Candidates(*(column[best] for column in joined), list(tables.items()))
+
+
+_NOT_FACTS = ("model_id", "weights_hash", "score", "layout", "embedding_version", "catalogue_rows",
+              "column")  # fmt: skip
+
+
+def _answer_all(archive: Archive, found: _Candidates, k: int, out: Outliers) -> None:
+    bins: Bins | None = None
+    order = np.arange(len(found.row))
+    if out.bins_of is not None and len(found.row):
+        column = column_values(archive, found.row, out.bins_of, "--seen-in-bins-of")
+        bins = in_bins(column, found.significance)
+        order = bins.order(found.significance)
+    explorers: dict[str, Explorer] = {}
+    for rank, i in enumerate(order[:k].tolist(), 1):
+        name, table = found.tables[int(found.source[i])]
         if name not in explorers:
-            model = load_model(archive, name)
-            explorers[name] = (model, Preparer(model.domain))
+            explorers[name] = Explorer(archive, name)
+            model = explorers[name].model
             out.waves[model.ref.model_id] = model.domain.wave_aa
             out.frames[model.ref.model_id] = model.domain.frame
-        out.answers.append(_answer(archive, explorers[name], rank, row, significance_, record))
+        record = table.slice(int(found.at[i]), 1).to_pylist()[0]
+        answer = _answer(explorers[name], rank, int(found.row[i]), record, out.score)
+        if bins is not None:
+            b = int(bins.which[i])
+            answer.bin, answer.bin_rank = bins.name[b], int(bins.rank[i])
+            answer.bin_size = bins.size[b]
+        out.answers.append(answer)
 
 
-def _answer(
-    archive: Archive, explorer: tuple[Encoder, Preparer], rank: int, row: int,
-    significance: float, record: pa.Table,
-) -> Answer:  # fmt: skip
-    model, preparer = explorer
-    r = record.to_pylist()[0]
-    batch, _ = preparer.batch(archive.read_rows([row]))
-    model_flux = model.decode(model.encode(batch.flux, batch.ivar).vectors)[0]
-    return Answer(
-        row=row, rank=rank, value=r["value"], snr=r["snr"], noise_source=r["noise_source"],
-        drivers=tuple(Region(*d) for d in json.loads(r["drivers"])), significance=significance,
-        reason=r["reason"], model=model.ref.model_id, flux=batch.flux[0], ivar=batch.ivar[0],
-        reconstruction=model_flux,
+def _answer(explorer: Explorer, rank: int, row: int, record: dict[str, Any], score: str) -> Strange:
+    """One outlier with what was expected of it, where it departs and what that looks like."""
+    archive, model, domain = explorer.archive, explorer.model, explorer.model.domain
+    (spectrum,) = archive.read_rows([row])
+    batch, _ = explorer.preparer.batch([spectrum])
+    encoded = model.encode(batch.flux, batch.ivar)
+    by_model = score in BY_MODEL
+    expected = model.decode(encoded.vectors) if by_model else neighbours_mean(
+        model, encoded, explorer.index, np.array([record["uid"]]))  # fmt: skip
+    residual = residuals(model, batch.flux, batch.ivar, expected)[0]
+    drivers = regions(domain.wave_aa, residual, MOST_REGIONS)
+    z = known_redshift(archive, row)
+    looks = triage(
+        domain.wave_aa, batch.flux[0], batch.ivar[0], expected[0], model.scatter,
+        frame=domain.frame, z=z, resolving_power=spectrum.observation.em_res_power,
+        snr=float(batch.snr[0]),
     )  # fmt: skip
+    return Strange(
+        row=row, rank=rank, value=record["value"], snr=record["snr"],
+        noise_source=record["noise_source"], drivers=drivers, significance=record["significance"],
+        reason=record["reason"], model=model.ref.model_id, flux=batch.flux[0], ivar=batch.ivar[0],
+        reconstruction=expected[0], expected_by="model" if by_model else "neighbours",
+        kind=looks.kind, reasons=looks.reasons, note=record["note"],
+        lines=tuple(lines_in(r, domain.frame, z) for r in drivers),
+    )  # fmt: skip
+
+
+_VELOCITY = ("rv_kms", "rv", "radial_velocity", "vrad")
+_REDSHIFT = ("z", "redshift", "z_spec", "zbest")
+
+
+def known_redshift(archive: Archive, row: int) -> float | None:
+    """Redshift of an observation: its file's, else that of a label column of a usual name.
+
+    Velocities (``rv``, ``rv_kms``, ``radial_velocity``, ``vrad``) are taken to be in km/s.
+    """
+    columns = archive.columns()
+    names = [c for c in columns if c.rsplit(".", 1)[-1].lower() in _REDSHIFT + _VELOCITY]
+    names.sort(key=lambda c: (c != "redshift", c.rsplit(".", 1)[-1].lower() in _VELOCITY, c))
+    for name in names:
+        value = column_values(archive, np.array([row]), name, "")[0]
+        if isinstance(value, float) and np.isfinite(value):
+            return value / C_KMS if name.rsplit(".", 1)[-1].lower() in _VELOCITY else float(value)
+    return None

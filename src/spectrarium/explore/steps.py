@@ -1,0 +1,160 @@
+"""A step in a spectrum: what two arms of a spectrograph leave when they are badly joined."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .observer import near_band_head
+
+WINDOW = 48
+"""Pixels on either side in which the level is taken."""
+_NARROW, _GAP, _SEARCH, _TRIED = 8, 1, 12, 4
+LEAST_Z, LEAST_STEP = 8.0, 0.12
+SHARPNESS = (0.7, 1.35)
+"""Ratio of the step over 8 pixels to that of lines fitted over 96: a break wider than a few pixels
+is below, a feature at the break above."""
+LEAST_GAIN = 1.5
+"""By which a step beats two lines that meet, in squared departure."""
+_SYSTEMATIC = 0.03
+_HEAD_KMS = 500.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """wave_aa : where · ln_ratio : of red side over blue · share : of the squared departure around
+    it that the step explains"""
+
+    wave_aa: float
+    ln_ratio: float
+    share: float
+
+
+def find_step(
+    wave: NDArray[np.float64], flux: NDArray[np.float64], ivar: NDArray[np.float64],
+    expected: NDArray[np.float64], weight: NDArray[np.float64],
+) -> Step | None:  # fmt: skip
+    """The sharpest break of flux/expected that is a step, or None.
+
+    A step is unresolved, at least 12 % high and 8 σ, and joins stretches that are straight on both
+    sides; breaks at molecular band heads are none. All (n,), one grid; ivar 0 = no information.
+    """
+    floor = 0.05 * float(np.median(np.abs(expected)))
+    level = np.maximum(expected, floor) if floor > 0 else np.ones_like(expected)
+    ratio = np.where(ivar > 0, flux / level, np.nan)
+    good = ivar > 0
+    noise = np.where(good, 1.0 / np.maximum(ivar, 1e-12) / level**2, np.nan)
+    variance = np.where(good, 1.0 / np.maximum(weight, 1e-12) / level**2, np.nan)
+    if ratio.size < 6 * WINDOW:
+        return None
+    position, significance = _breaks(ratio, noise)
+    best: tuple[float, Step] | None = None
+    for at in _peaks(position, significance):
+        found = _shape(ratio, variance, at)
+        if found is None:
+            continue
+        centre, step, gain = found
+        if near_band_head(float(wave[centre]), _HEAD_KMS):
+            continue
+        if best is None or gain > best[0]:
+            best = (gain, Step(float(wave[centre]), math.log1p(step), 1.0 - 1.0 / gain))
+    return None if best is None else best[1]
+
+
+def _breaks(
+    ratio: NDArray[np.float64], variance: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Positions, and by how many σ the levels on both sides do not meet there."""
+    w = WINDOW
+    p = np.arange(2 * w + _GAP, ratio.size - 2 * w - _GAP, 2)
+    median = _running_median(ratio, w)
+    known = np.isfinite(variance)
+    total = np.concatenate([[0.0], np.cumsum(np.where(known, variance, 0.0))])
+    count = np.concatenate([[0], np.cumsum(known)])
+    number = count[w:] - count[:-w]
+    # of a median: π/2 times the mean's
+    error = (total[w:] - total[:-w]) / np.maximum(number, 1) ** 2 * (0.5 * np.pi)
+    starts = p - 2 * w - _GAP, p - w - _GAP, p + _GAP, p + w + _GAP
+    l2, l1, r1, r2 = (median[s] for s in starts)
+    e2, e1, f1, f2 = (error[s] for s in starts)
+    jump = 1.5 * (r1 - l1) - 0.5 * (r2 - l2)
+    size = 0.5 * (np.abs(l1) + np.abs(r1)) + 1e-3
+    sigma = np.sqrt(2.25 * (e1 + f1) + 0.25 * (e2 + f2))
+    with np.errstate(invalid="ignore"):
+        out = np.abs(jump) / np.hypot(sigma, _SYSTEMATIC * size)
+    return p, np.where(np.isfinite(out), out, 0.0)
+
+
+def _running_median(values: NDArray[np.float64], w: int) -> NDArray[np.float64]:
+    """Of values[i : i + w], NaN where half of them or more are unknown."""
+    filled = np.where(np.isfinite(values), values, np.inf)
+    windows = np.sort(np.lib.stride_tricks.sliding_window_view(filled, w), axis=1)
+    known = np.isfinite(windows).sum(axis=1)
+    middle = windows[np.arange(len(windows)), np.maximum(known - 1, 0) // 2]
+    return np.where(known > w // 2, middle, np.nan)
+
+
+def _peaks(position: NDArray[np.int64], significance: NDArray[np.float64]) -> list[int]:
+    """The few most significant breaks, a window apart."""
+    out: list[int] = []
+    left = significance.copy()
+    while len(out) < _TRIED:
+        i = int(np.argmax(left))
+        if left[i] < LEAST_Z:
+            break
+        out.append(int(position[i]))
+        left[np.abs(position - position[i]) < WINDOW] = 0.0
+    return out
+
+
+def _shape(
+    ratio: NDArray[np.float64], variance: NDArray[np.float64], at: int
+) -> tuple[int, float, float] | None:
+    """Centre, relative height and gain of a break that is shaped like a step, else None."""
+    steepest = (0.0, at)
+    for c in range(at - _SEARCH, at + _SEARCH + 1):
+        left, right = ratio[c - _NARROW : c], ratio[c + 1 : c + 1 + _NARROW]
+        if np.isfinite(left).sum() < 4 or np.isfinite(right).sum() < 4:
+            continue
+        here = float(np.nanmedian(right) - np.nanmedian(left))
+        if abs(here) > abs(steepest[0]):
+            steepest = (here, c)
+    narrow, centre = steepest
+    around = slice(max(centre - 2 * WINDOW, 0), centre + 2 * WINDOW)
+    y, v = ratio[around], variance[around]
+    known = np.isfinite(y) & np.isfinite(v)
+    if known.sum() < 2 * WINDOW:
+        return None
+    x = (np.arange(around.start, around.start + y.size) - centre) / WINDOW
+    right_side = (x >= 0).astype(float)
+    step_model = np.stack([right_side, 1 - right_side, right_side * x, (1 - right_side) * x], 1)
+    kink_model = np.stack([np.ones_like(x), x, np.abs(x)], axis=1)
+    sigma = np.sqrt(v[known])
+    fit, with_step = _robust(step_model[known], y[known], sigma)
+    _, without = _robust(kink_model[known], y[known], sigma)
+    height = fit[0] - fit[1]
+    base = fit[1]
+    gain = without / max(with_step, 1e-9)
+    if base <= 0 or fit[0] <= 0 or abs(math.log(fit[0] / base)) < LEAST_STEP or gain < LEAST_GAIN:
+        return None
+    if not SHARPNESS[0] <= narrow / height <= SHARPNESS[1]:
+        return None
+    return centre, float(height / base), float(gain)
+
+
+def _robust(
+    model: NDArray[np.float64], y: NDArray[np.float64], sigma: NDArray[np.float64]
+) -> tuple[NDArray[Any], float]:
+    """Coefficients by reweighted least squares, and the mean squared departure (25 σ² at most)."""
+    weight = 1.0 / sigma
+    fit: NDArray[Any] = np.zeros(model.shape[1])
+    r: NDArray[Any] = y / sigma
+    for _ in range(4):
+        fit = np.linalg.lstsq(model * weight[:, None], y * weight, rcond=None)[0]
+        r = (y - model @ fit) / sigma
+        weight = np.sqrt(np.minimum(1.0, 2.5 / np.maximum(np.abs(r), 1e-9))) / sigma
+    return fit, float(np.mean(np.minimum(r**2, 25.0)))
