@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -12,10 +13,16 @@ from hypothesis import strategies as st
 
 from spectrarium.domain.axis import Medium, SpecSys
 from spectrarium.domain.derived import NoiseSource
-from spectrarium.domain.errors import UsageError
+from spectrarium.domain.errors import DataError, UsageError
 from spectrarium.domain.spectrum import Normalisation
-from spectrarium.embed.domain import FluxKind, ModelDomain, SpectrumSummary, frame_class
-from spectrarium.embed.grouping import GroupingRules, propose_models
+from spectrarium.embed.domain import (
+    PREPARATION,
+    FluxKind,
+    ModelDomain,
+    SpectrumSummary,
+    frame_class,
+)
+from spectrarium.embed.grouping import GroupingRules, propose_models, propose_wide_models
 from spectrarium.embed.prepare import Preparer, estimated_ivar, flux_scale
 from spectrarium.measure.airvac import vac_to_air
 
@@ -89,6 +96,72 @@ def test_frames_mix_only_below_half_a_pixel():
 def test_domain_survives_json():
     for domain in (SDSS, dataclasses.replace(SDSS, scale_range_aa=(5000.0, 6000.0), min_snr=2.0)):
         assert ModelDomain.from_json(domain.to_json()) == domain
+
+
+def test_cards_of_before_there_were_versions_still_load():
+    record = SDSS.to_json()
+    assert record["preparation"] == PREPARATION
+    for key in ("preparation", "telluric", "rest"):
+        del record[key]
+    old = ModelDomain.from_json(record)
+    assert (old.preparation, old.telluric, old.rest) == (1, "keep", "none")
+    assert dataclasses.replace(old, preparation=PREPARATION) == SDSS
+    with pytest.raises(DataError) as caught:
+        ModelDomain.from_json(record | {"preparation": PREPARATION + 1})
+    assert caught.value.code == "newer_preparation"
+    rest = dataclasses.replace(SDSS, frame="rest", rest="z", telluric="mask")
+    assert ModelDomain.from_json(json.loads(json.dumps(rest.to_json()))) == rest
+
+
+def test_a_wide_model_spans_what_enough_spectra_reach():
+    blue = [summary(3700 + i, 5500) for i in range(30)]
+    red = [summary(6000, 9000 + i) for i in range(30)]
+    lone = [summary(2000, 9900)]
+    assert len(propose_models(blue + red).models) == 2
+    rules = GroupingRules(least_members=20)
+    (model,) = propose_wide_models(blue + red + lone, rules).models
+    assert model.name.startswith("wide-low-observed-")
+    assert len(model.members) == 61
+    # the 20th from the left begins at 3700 + 18 Å: the lone one is the first to be there
+    assert model.domain.wave_min_aa == pytest.approx(3718, abs=0.01)
+    assert model.domain.wave_max_aa == pytest.approx(9011, abs=0.01)
+    share = model.domain.least_coverage
+    assert share * model.domain.n_pix == pytest.approx(max(64, 0.02 * model.domain.n_pix), abs=1)
+    assert model.domain.covers(summary(3000, 3800))[0]
+    assert not model.domain.covers(summary(3000, 3735))[0]
+    assert propose_wide_models(blue + red + lone, rules) == propose_wide_models(
+        blue + red + lone, rules
+    )
+
+
+def test_wide_models_keep_kinds_apart_and_say_who_is_left():
+    mixed = [summary() for _ in range(25)] + [summary(specsys=SpecSys.SOURCE) for _ in range(25)]
+    proposal = propose_wide_models([*mixed, summary(n_orders=40), summary(15000, 17000)])
+    assert sorted(len(m.members) for m in proposal.models) == [25, 25]
+    assert set(proposal.left_out) == {50, 51}
+    few = propose_wide_models([summary()] * 19)
+    assert not few.models
+    assert len(few.left_out) == 19
+    disjoint = [summary(3000 + 100 * i, 3090 + 100 * i) for i in range(40)]
+    nobody = propose_wide_models(disjoint)
+    assert not nobody.models
+    assert len(nobody.left_out) == 40
+
+
+def test_models_of_the_rest_frame_are_grouped_by_rest_wavelengths():
+    near = [summary(3700, 9300, redshift=0.01) for _ in range(25)]
+    far = [summary(3700 * 1.5, 9300 * 1.5, redshift=0.515) for _ in range(25)]
+    none = [summary()]
+    (model,) = propose_models(near + far + none, GroupingRules(rest="z")).models
+    assert len(model.members) == 50
+    assert (model.domain.frame, model.domain.rest) == ("rest", "z")
+    assert model.domain.wave_min_aa == pytest.approx(3700 / 1.01, rel=0.003)
+    left = propose_models(near + none, GroupingRules(rest="z")).left_out
+    assert left == {25: "no redshift to shift it to rest by"}
+    assert "-by-z-" in model.name
+    masked = propose_models(near, GroupingRules(telluric="mask")).models[0]
+    assert masked.domain.telluric == "mask"
+    assert masked.name != propose_models(near).models[0].name
 
 
 @pytest.mark.parametrize("bad", [(0.0, 1.0, 10), (5.0, 4.0, 10), (4.0, 5.0, 1)])

@@ -155,7 +155,7 @@ def rest_shift(s: SpectrumSummary, rest: Rest, pixel_kms: float) -> tuple[float,
     moved there by the Earth's velocity (``berv_kms``, positive towards the source), which may be
     unknown only where the model's pixel is too wide to see it. What is at rest already stays.
     """
-    if rest is Rest.NONE or s.specsys is SpecSys.SOURCE:
+    if rest == Rest.NONE or s.specsys is SpecSys.SOURCE:
         return 1.0, ""
     if s.specsys not in _TOPOCENTRIC | _BARYCENTRIC:
         return 1.0, f"frame is {s.specsys.value}: cannot be shifted to rest"
@@ -170,7 +170,7 @@ def rest_shift(s: SpectrumSummary, rest: Rest, pixel_kms: float) -> tuple[float,
 
 
 def _one_plus_z(s: SpectrumSummary, rest: Rest) -> tuple[float, str]:
-    if rest is Rest.RV:
+    if rest == Rest.RV:
         if s.rv_kms is None or not math.isfinite(s.rv_kms):
             return 1.0, "no radial velocity to shift it to rest by"
         if abs(s.rv_kms) >= C_KMS:
@@ -247,7 +247,7 @@ class ModelDomain:
             raise UsageError("least_coverage lies in (0, 1]", code="bad_domain")
         for name, kind in (("telluric", Telluric), ("rest", Rest)):
             object.__setattr__(self, name, choice(kind, getattr(self, name), name))
-        if self.rest is not Rest.NONE and self.frame != "rest":
+        if self.rest != Rest.NONE and self.frame != "rest":
             raise UsageError(f"spectra shifted to rest are not in the frame {self.frame!r}",
                              code="bad_domain", remedy="set frame to 'rest'")  # fmt: skip
 
@@ -299,9 +299,9 @@ class ModelDomain:
         return ""
 
     def _wrong_frame(self, s: SpectrumSummary) -> str:
-        if self.telluric is Telluric.MASK and (reason := telluric_shift(s)[2]):
+        if self.telluric == Telluric.MASK and (reason := telluric_shift(s)[2]):
             return reason
-        if self.rest is not Rest.NONE:
+        if self.rest != Rest.NONE:
             return rest_shift(s, self.rest, self.pixel_kms)[1]
         frame = frame_class(s.specsys, self.pixel_kms)
         return "" if frame == self.frame else f"frame is {frame}, model needs {self.frame}"

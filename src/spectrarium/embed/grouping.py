@@ -181,7 +181,7 @@ def _unfit(s: SpectrumSummary, rules: GroupingRules) -> str:
         return f"{s.n_good} good pixels"
     if s.medium is Medium.UNKNOWN and resolution_class(s.resolution) != "low":
         return "air or vacuum unknown: declare it with --medium"
-    if rules.telluric is Telluric.MASK and (reason := telluric_shift(s)[2]):
+    if rules.telluric == Telluric.MASK and (reason := telluric_shift(s)[2]):
         return reason
     # whether the barycentric correction matters depends on the pixel, not known before the group
     pixel = math.inf if resolution_class(s.resolution) == "low" else 0.0
@@ -191,7 +191,7 @@ def _unfit(s: SpectrumSummary, rules: GroupingRules) -> str:
 def _key(s: SpectrumSummary, rules: GroupingRules) -> Key:
     level = resolution_class(s.resolution)
     pixel = C_KMS / (2 * LOW_BELOW) * 2.1 if level == "low" else 0.0
-    frame = frame_class(s.specsys, pixel) if rules.rest is Rest.NONE else "rest"
+    frame = frame_class(s.specsys, pixel) if rules.rest == Rest.NONE else "rest"
     return level, frame, s.flux_kind.value, s.medium is not Medium.UNKNOWN
 
 
@@ -305,7 +305,7 @@ def _domain(
         n_pix=max(n_pix, 2),
         frame=(
             frame_class(first, (b - a) * C_KMS / max(n_pix, 1))
-            if rules.rest is Rest.NONE
+            if rules.rest == Rest.NONE
             else "rest"
         ),
         resolution=(
@@ -330,9 +330,9 @@ def _why_left(s: SpectrumSummary, models: list[ProposedModel], rules: GroupingRu
 
 def _name(key: Key, domain: ModelDomain) -> str:
     kind = "" if key[2] == FluxKind.CALIBRATED.value else f"-{key[2]}"
-    if domain.telluric is Telluric.MASK:
+    if domain.telluric == Telluric.MASK:
         kind += "-masked"
-    if domain.rest is not Rest.NONE:
+    if domain.rest != Rest.NONE:
         kind += f"-by-{domain.rest.value}"
     return f"{key[0]}-{key[1]}{kind}-{domain.wave_min_aa:.0f}-{domain.wave_max_aa:.0f}"
 

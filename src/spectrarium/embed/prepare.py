@@ -202,7 +202,7 @@ class Preparer:
         return _Plan(
             rebin=(
                 Resampler(pixel_bounds(vacuum), self._edges)
-                if self.domain.rest is Rest.NONE
+                if self.domain.rest == Rest.NONE
                 else None
             ),
             usable=None if usable.all() else usable,
@@ -225,7 +225,7 @@ class Preparer:
         if ivar is None:
             ivar, noise = estimated_ivar(flux, mask)
         possible = self.domain.n_pix
-        if self.domain.telluric is Telluric.MASK:
+        if self.domain.telluric == Telluric.MASK:
             to_observer, margin_kms, _ = telluric_shift(summary)
             mask = mask | in_telluric_band(plan.wave * to_observer, margin_kms)
             possible -= self._in_bands(summary, to_observer, margin_kms)
