@@ -17,6 +17,7 @@ from ..run.layout import Map, layouts
 from ..run.outliers import outliers
 from ..run.quantities import Quantity, column_values
 from ..run.similar import similar
+from ..run.window import WIDTH_KMS
 from ..run.tag_answers import TagTable, tag_overview, tags_of
 from ..run.tag_apply import ApplyReport, tag_apply
 from ..run.tagging import TagTraining, tag_train
@@ -108,11 +109,19 @@ class Asking:
 
     def similar(
         self, query: str | Spectrum, k: int = 20, *, where: str | None = None,
-        model: str | None = None, **declared: Any,
+        model: str | None = None, encoder: str | None = None,
+        window: tuple[float, float] | None = None, air: bool = False, line: str | None = None,
+        width_kms: float = WIDTH_KMS, rest: bool = False, redshift: float | None = None,
+        rerank: bool = False, exact: bool = False, explain: bool = False,
+        approximate_from: int | None = None, progress: Progress | None = None, **declared: Any,
     ) -> Similar:  # fmt: skip
-        """What is most like an observation, a file or a Spectrum, and why."""
-        return similar(self.store, query, k, where=where, model=model,
-                       options=read_options(**declared))  # fmt: skip
+        """What is most like an observation, a file or a Spectrum, and why: see `run.similar`."""
+        return similar(
+            self.store, query, k, where=where, model=model, encoder=encoder, window=window,
+            air=air, line=line, width_kms=width_kms, rest=rest, redshift=redshift, rerank=rerank,
+            exact=exact, explain=explain, approximate_from=approximate_from, progress=progress,
+            options=read_options(**declared),
+        )  # fmt: skip
 
     def outliers(
         self, score: str = "reconstruction", k: int = 50, *, where: str | None = None,

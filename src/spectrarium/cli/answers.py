@@ -24,6 +24,6 @@ def answer_records(archive: Archive, answers: list[Answer], value: str) -> list[
             "significance": answer.significance, "snr": answer.snr,
             "noise_source": answer.noise_source, "differs": [list(d) for d in answer.drivers],
             "alike": [list(d) for d in answer.alike], "chi2_per_pixel": answer.chi2,
-            "model": answer.model,
+            "pixel_distance": answer.pixel_distance, "model": answer.model,
         })  # fmt: skip
     return out

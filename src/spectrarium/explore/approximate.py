@@ -8,6 +8,7 @@ anew in float64, ties broken by id, as `ExactIndex` does.
 
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -166,8 +167,7 @@ class ApproximateIndex:
         self, q: NDArray[np.float32], k: int, nprobe: int, selector: Any
     ) -> NDArray[np.int64]:
         """(q, k) positions in the index, −1 where the cells held fewer; more cells until enough."""
-        import faiss
-
+        faiss = _faiss()
         if selector is None and self._gone:
             selector = self._selector(self._row_of >= 0)
         while True:
@@ -210,10 +210,8 @@ class ApproximateIndex:
         return inside
 
     def _selector(self, inside: NDArray[np.bool_]) -> Any:
-        import faiss
-
         bits = np.packbits(inside, bitorder="little")
-        selector = faiss.IDSelectorBitmap(bits)
+        selector = _faiss().IDSelectorBitmap(bits)
         selector.held = bits  # faiss only points at them
         return selector
 
@@ -243,6 +241,11 @@ class ApproximateIndex:
         return f"approximate, recall@{t.k} {t.recall:.3f} ({t.low:.3f}–{t.high:.3f})"
 
 
+def _faiss() -> Any:
+    """Imported when first needed, and untyped: its stubs are those of the C++ classes."""
+    return importlib.import_module("faiss")
+
+
 def cells_for(rows: int) -> int:
     """Number of cells: 4 √n, but at least 39 vectors each to place a centre by."""
     return max(1, min(round(4 * math.sqrt(rows)), rows // 39))
@@ -261,8 +264,7 @@ def build(
     ------
     UsageError (too_few_rows) : fewer than 1000 vectors: exact search is as fast
     """
-    import faiss
-
+    faiss = _faiss()
     n, d = exact.scaled.shape
     if n < 1000:
         raise UsageError(f"{n} vectors need no approximate index", code="too_few_rows",
@@ -330,7 +332,7 @@ def _filtered_recall(
 ) -> dict[str, float]:
     """Recall at 10 when a share of rows is allowed: at random, and all of them to one side."""
     exact, out = index.exact, {}
-    side = exact.scaled @ rng.standard_normal(exact.scaled.shape[1]).astype(np.float32)
+    side = exact.scaled @ rng.standard_normal(exact.scaled.shape[1:], dtype=np.float32)
     for share in (0.01, 0.1):
         for kind, order in (("random", rng.random(len(exact))), ("one side", side)):
             allowed = order <= np.quantile(order, share)
@@ -359,5 +361,5 @@ def interval(values: NDArray[np.float64], rng: np.random.Generator) -> tuple[flo
     if values.min() == values.max() == 1.0:
         return 1.0 - 3.0 / values.size, 1.0
     draws = rng.integers(0, values.size, (1000, values.size))
-    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
+    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5]).tolist()
+    return low, high

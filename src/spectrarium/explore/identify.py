@@ -14,22 +14,15 @@ from ..domain.errors import UsageError
 from ..domain.units import C_KMS
 from ..measure.airvac import vac_to_air
 from ..measure.lines import LINES, Line, LineKind, lines_between
+from ..measure.telluric import BANDS
 
-TELLURIC = (
-    ("O₂ γ", 6278.0, 6320.0), ("O₂ B", 6867.0, 6946.0), ("H₂O", 7162.0, 7342.0),
-    ("O₂ A", 7592.0, 7704.0), ("H₂O", 8130.0, 8352.0), ("H₂O", 8945.0, 9820.0),
-    ("H₂O", 11_120.0, 11_580.0), ("H₂O", 13_450.0, 14_900.0), ("H₂O", 17_800.0, 19_700.0),
-    ("CO₂", 20_000.0, 20_800.0),
-)  # fmt: skip
-"""Absorption bands of the atmosphere, vacuum Å at the observer, between the first and the last
-line that is seen at R ≈ 2000. Source: Hinkle, Wallace & Livingston 2003, BAAS 35, 1260; Smette et
-al. 2015, A&A 576, A77, fig. 1."""
 OH_FOREST_AA = (7240.0, 10_300.0)
 """Where airglow of OH is dense enough that sky subtraction leaves residuals (Osterbrock et al.
 1996, PASP 108, 277); beyond, it goes on to 2.3 µm."""
 
 _SOURCE = tuple(k for k in LineKind if k not in (LineKind.SKY, LineKind.TELLURIC))
 _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon"}
+_SUBSCRIPTS = str.maketrans("2", "₂")
 _CORE_KMS, _PAD_KMS, _BLEND = 250.0, 150.0, 0.012
 _MOST = 3
 
@@ -100,8 +93,9 @@ def identify(
 def _of_the_observer(region: Region, pair: Pair, shift: float) -> tuple[Identified, ...]:
     out = []
     width = region.hi_aa - region.lo_aa
-    for label, low, high in TELLURIC:
-        low, high = low * (1 + shift), high * (1 + shift)
+    for band in BANDS:
+        low, high = band.lo_aa * (1 + shift), band.hi_aa * (1 + shift)
+        label = f"{band.molecule.translate(_SUBSCRIPTS)} {band.label}"
         shared = min(region.hi_aa, high) - max(region.lo_aa, low)
         if shared > 0.5 * width or (shared > 0 and shared > 0.5 * (high - low) and
                                     width < 3 * (high - low)):  # fmt: skip
@@ -132,7 +126,9 @@ def _of_the_source(region: Region, pair: Pair, z: float, certain: bool) -> tuple
             break
         if any(abs(at - o.wave_aa) < 2 * pad for o in out):
             continue  # a blend has one name: that of its strongest member
-        text = _in_words(entry.label, pair, at, region)
+        text, seen = _in_words(entry.label, pair, at, region)
+        if not seen and entry.weight > 1:
+            continue  # a weak line that neither spectrum shows explains nothing
         if not certain:
             text += ", if at rest"
         out.append(Identified(entry.label, entry.name, at, "line", text, certain))
@@ -149,7 +145,8 @@ def _evidence(pair: Pair, at: float) -> float:
     return float(np.sqrt(np.mean(gap**2 / variance))) + 1e-6
 
 
-def _in_words(label: str, pair: Pair, at: float, region: Region) -> str:
+def _in_words(label: str, pair: Pair, at: float, region: Region) -> tuple[str, bool]:
+    """What the line does in both, and whether either shows it at all."""
     half = max(at - region.lo_aa, region.hi_aa - at, 0.0) / at * C_KMS
     half = float(np.clip(half, 1.5 * _CORE_KMS, 8000.0))
     mine = _feature(pair.wave, pair.flux, pair.ivar, at, half)
@@ -159,13 +156,13 @@ def _in_words(label: str, pair: Pair, at: float, region: Region) -> str:
     if a and a == b:
         more = abs(mine[1]) > abs(others[1])
         degree = {1: ("stronger", "weaker"), -1: ("deeper", "shallower")}[a][0 if more else 1]
-        return f"{label} {words[a]} {degree} in the query"
+        return f"{label} {words[a]} {degree} in the query", True
     if a and b:
-        return f"{label} in {words[a]} in the query, in {words[b]} in the neighbour"
+        return f"{label} in {words[a]} in the query, in {words[b]} in the neighbour", True
     if a or b:
-        return f"{label} {words[a or b]} in the {'query' if a else 'neighbour'} only"
+        return f"{label} {words[a or b]} in the {'query' if a else 'neighbour'} only", True
     way = {1: "brighter", -1: "fainter", 0: "of another shape"}[region.sign]
-    return f"at {label} the query is {way}"
+    return f"at {label} the query is {way}", False
 
 
 def _feature(
@@ -188,7 +185,7 @@ def _feature(
     beside = np.concatenate([ivar[left], ivar[right]]).astype(float)
     error = float(np.hypot(weight.sum() ** -0.5, 1.25 * beside.sum() ** -0.5))
     lines_there = 1.48 * float(np.median(np.abs(np.concatenate([flux[left], flux[right]]) - level)))
-    if abs(height) < 3.0 * max(error, 0.5 * lines_there):
+    if abs(height) < 3.0 * max(error, lines_there):
         return 0, height
     return (1 if height > 0 else -1), height
 

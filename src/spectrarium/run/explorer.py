@@ -10,27 +10,36 @@ from numpy.typing import NDArray
 
 from ..domain.derived import Embedding
 from ..domain.errors import DataError, UsageError
+from ..domain.progress import Progress
 from ..domain.spectrum import Spectrum
 from ..embed.encoder import Encoded, Encoder
 from ..embed.prepare import Prepared, Preparer
+from ..explore.approximate import ApproximateIndex
 from ..explore.neighbours import ExactIndex
 from ..read.registry import read_source
 from ..read.source import ReadOptions, SourceFile
 from ..store.archive import Archive, Rows
+from ..store.manifest import load as newest_manifest
 from .embedding import chosen_by, load_model, made_at, prepared, summaries
+from .index import APPROXIMATE_FROM, indexed
 
 PENDING_MOST = 20_000
 """Spectra newer than an embedding that a question encodes on the spot; beyond, `embed` first."""
+_PREFERRED = ("patch", "pca")
+_TYPICAL = 128
 
 
 class Explorer:
     """A model with its vectors, ready for questions. One per embedding of one archive version."""
 
-    def __init__(self, archive: Archive, name: str) -> None:
+    def __init__(self, archive: Archive, name: str, model: Encoder | None = None) -> None:
+        """model : the embedding's own, if it is at hand; else it is loaded"""
         self.archive = archive
         self.name = name
-        self.model: Encoder = load_model(archive, name)
+        self.model: Encoder = model or load_model(archive, name)
         self.preparer = Preparer(self.model.domain)
+        self._near: ApproximateIndex | None = None
+        self._typical: NDArray[np.float32] | None = None
         table = archive.table(f"embeddings/{name}")
         uid = table.column("uid").to_numpy()
         rows = archive.rows_of(uid)
@@ -43,7 +52,7 @@ class Explorer:
         table, self.rows = table.filter(pa.array(same)), rows[same]
         self.table = table
         vectors = table.column("vector").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        vectors = vectors.reshape(table.num_rows, -1)
+        vectors = vectors.reshape(table.num_rows, table.schema.field("vector").type.list_size)
         self.uid = table.column("uid").to_numpy()
         self._add_pending(vectors)
 
@@ -68,6 +77,40 @@ class Explorer:
         self.uid = self.archive.index.value("uid", self.rows)
         embedding = Embedding(self.model.ref, np.concatenate(parts), self.uid)
         self.index = ExactIndex(embedding, self.model.metric_scale())
+
+    def searcher(
+        self, *, exact: bool = False, least: int | None = None, progress: Progress | None = None
+    ) -> ExactIndex | ApproximateIndex:
+        """What to search with: the exact index, or the approximate one of `least` rows or more.
+
+        least : None = `index.APPROXIMATE_FROM` · The approximate one is made when there is none;
+        of a past version it is neither kept nor may it push out the newest one's.
+        """
+        if exact or len(self.index) < max(APPROXIMATE_FROM if least is None else least, 1000):
+            return self.index
+        if self._near is None:
+            newest = newest_manifest(self.archive.root).version == self.archive.version
+            prints = self.archive.index.value("fingerprint", self.rows)
+            self._near = indexed(self.archive.root, self.name, self.index, prints,
+                                 progress=progress, keep=newest)  # fmt: skip
+        return self._near
+
+    def typical(self) -> NDArray[np.float32]:
+        """(n_pix,) mean normalised flux of what the model covers, against which likeness counts.
+
+        The model's own mean where it has one, else that of evenly spaced spectra.
+        """
+        if self._typical is None:
+            mean = getattr(self.model, "mean", None)
+            if mean is None and len(self.rows):
+                take = np.unique(np.linspace(0, len(self.rows) - 1, _TYPICAL).astype(int))
+                batch, _ = self.preparer.batch(self.archive.read_rows(self.rows[take]))
+                there = np.maximum((batch.ivar > 0).sum(axis=0), 1)
+                mean = np.where(batch.ivar > 0, batch.flux, 0.0).sum(axis=0) / there
+            if mean is None:
+                mean = np.zeros(self.model.domain.n_pix)
+            self._typical = np.asarray(mean, dtype=np.float32)
+        return self._typical
 
     def prepare(self, spectrum: Spectrum) -> tuple[Prepared, Encoded]:
         """A spectrum on this model's grid and its vector. Raises UsageError (not_covered)."""
@@ -108,25 +151,74 @@ def query_spectrum(archive: Archive, text: str, options: ReadOptions | None = No
 
 def covering(
     archive: Archive, spectrum: Spectrum, own: int | None, model: str | None,
-    explorer: Explorer | None,
+    explorer: Explorer | None, encoder: str | None = None,
 ) -> tuple[Explorer, Prepared, Encoded]:  # fmt: skip
-    names = [model] if model else archive.names("embeddings")
-    if not names:
-        raise UsageError("nothing is embedded yet", code="no_model",
-                         remedy="run `spectrarium embed --encoder pca` first")  # fmt: skip
-    names.sort(key=lambda n: -archive.manifest.rows.get(f"embeddings/{n}", 0))
+    """The embedding a question is put to, with the query as its model sees it.
+
+    That named by `model`; else, of those (by `encoder`, if given) whose model covers the query,
+    the one that holds most observations; of equals ``patch`` before ``pca`` before the others.
+
+    Raises
+    ------
+    UsageError (no_model, not_covered, no_good_pixels) : saying why for each
+    """
+    if spectrum.mask.all():
+        raise UsageError("the query has no good pixel", code="no_good_pixels",
+                         where=_called(spectrum),
+                         remedy="`spectrarium show` gives its flags; choose another")  # fmt: skip
+    names = [_named(archive, model)] if model else _candidates(archive, encoder)
     reasons = []
     for name in names:
-        candidate = explorer if explorer and explorer.name == name else Explorer(archive, name)
-        try:
-            batch, encoded = candidate.prepare(spectrum)
-        except UsageError as error:
-            reasons.append(error.what)
+        if explorer is not None and explorer.name == name:
+            batch, left = explorer.preparer.batch([spectrum])
+        else:
+            loaded = load_model(archive, name)
+            batch, left = Preparer(loaded.domain).batch([spectrum])
+        if left:
+            reasons.append(f"model {name} does not cover it: {left[0].reason}")
             continue
-        return candidate, batch, encoded
+        if explorer is None or explorer.name != name:
+            explorer = Explorer(archive, name, loaded)
+        return explorer, batch, explorer.model.encode(batch.flux, batch.ivar)
     raise UsageError(
         f"no model covers this spectrum: {'; '.join(reasons)}", code="not_covered",
-        where=spectrum.observation.obs_id or spectrum.provenance.path,
+        where=_called(spectrum),
         remedy="declare what its file leaves out (--medium, --specsys, --flux-unit), or ingest "
         "more spectra like it and run `spectrarium embed` again",
     )  # fmt: skip
+
+
+def _named(archive: Archive, model: str) -> str:
+    if model in archive.names("trained") and not archive.manifest.rows.get(f"embeddings/{model}"):
+        raise UsageError(
+            f"{model} is trained, but nothing is embedded with it yet", code="no_model",
+            remedy=f"run `spectrarium embed --encoder {model.split('.')[0]}`",
+        )  # fmt: skip
+    return model
+
+
+def _candidates(archive: Archive, encoder: str | None) -> list[str]:
+    """Embeddings that may be asked, the one to try first coming first."""
+    held = {n: archive.manifest.rows.get(f"embeddings/{n}", 0) for n in archive.names("embeddings")}
+    idle = sorted({*archive.names("trained"), *held} - {n for n, rows in held.items() if rows})
+    kinds = sorted({n.split(".", 1)[0] for n in held})
+    of = {n for n in held if encoder in (None, n.split(".", 1)[0])}
+    names = [n for n in of if held[n]]
+    if names:
+        rank = {kind: i for i, kind in enumerate(_PREFERRED)}
+        return sorted(names, key=lambda n: (-held[n], rank.get(n.split(".", 1)[0], 9), n))
+    waiting = [n for n in idle if encoder in (None, n.split(".", 1)[0])]
+    if waiting:
+        raise UsageError(
+            f"{', '.join(waiting)} is trained, but nothing is embedded with it yet",
+            code="no_model", remedy=f"run `spectrarium embed --encoder {waiting[0].split('.')[0]}`",
+        )  # fmt: skip
+    if not held:
+        raise UsageError("nothing is embedded yet", code="no_model",
+                         remedy="run `spectrarium embed --encoder pca` first")  # fmt: skip
+    raise UsageError(f"nothing is embedded by an encoder {encoder!r}", code="no_model",
+                     remedy=f"there are: {', '.join(kinds)}")  # fmt: skip
+
+
+def _called(spectrum: Spectrum) -> str:
+    return spectrum.observation.obs_id or spectrum.provenance.path

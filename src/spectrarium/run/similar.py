@@ -2,20 +2,62 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..domain.axis import SpecSys
 from ..domain.errors import UsageError
+from ..domain.progress import Progress, Silent
 from ..domain.spectrum import Spectrum
-from ..embed.prepare import Prepared
-from ..explore.explain import why
+from ..embed.prepare import Prepared, Preparer
+from ..explore.explain import Explanation, Why, component_shares, why
+from ..explore.identify import Pair, identify
+from ..explore.pixels import difference, expected
 from ..read.source import ReadOptions
 from ..store.archive import Archive, Rows
 from ..store.codec import encode
 from .answers import Answer, Similar
 from .explorer import Explorer, covering, query_spectrum
+from .window import (
+    WIDTH_KMS,
+    Compared,
+    Place,
+    compare,
+    place_of,
+    prepared_window,
+    redshift_of,
+    redshifts,
+    scaled,
+)
+
+RERANKED = 200
+"""So many nearest by the embedding are ranked again by their pixels."""
+PIXEL_WEIGHT = 0.1
+"""Re-ranked answers come by d^(1 − w) D^w, d of the embedding, D of the pixels. Measured over four
+real corpora (PCA, precision at 10, change against d alone, held-out objects): w = 0.1: SDSS −0.003,
+MILES −0.001, LAMOST +0.017, SNID +0.002; w = 1: −0.165, −0.011, −0.021, −0.019. The gain is within
+its interval in three of four, so re-ranking is done when asked for."""
+PIXELS_MOST = 200_000
+"""Spectra compared pixel by pixel at most; of more, the embedding's nearest `PIXELS_NEAREST`."""
+PIXELS_NEAREST = 20_000
+REGIONS_EXPLAINED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """A question: the query, its own row and uid if it is in the archive, its redshift."""
+
+    archive: Archive
+    name: str
+    spectrum: Spectrum
+    own: int | None
+    z: float | None
+    k: int
+    explain: bool
+    progress: Progress
 
 
 def similar(
@@ -27,36 +69,85 @@ def similar(
     model: str | None = None,
     options: ReadOptions | None = None,
     explorer: Explorer | None = None,
+    encoder: str | None = None,
+    window: tuple[float, float] | None = None,
+    air: bool = False,
+    line: str | None = None,
+    width_kms: float = WIDTH_KMS,
+    rest: bool = False,
+    redshift: float | None = None,
+    rerank: bool = False,
+    exact: bool = False,
+    explain: bool = False,
+    approximate_from: int | None = None,
+    progress: Progress | None = None,
 ) -> Similar:
     """The k spectra most like the query, with where they agree and differ.
 
-    query : id, file or Spectrum · model : embedding name; None = the largest that covers it
-    Raises UsageError when no model covers the query, saying why for each.
+    Parameters
+    ----------
+    query : id, file or Spectrum · where : only among observations that meet this filter
+    model, encoder : embedding, or encoder whose embeddings are asked; None = see `covering`
+    window, line, rest : compare pixels instead, there only (Å vacuum, or `air`; in the query's
+        frame, or at rest) or at a line ± `width_kms`, or with `rest` alone everywhere at rest
+    redshift : of the query, if not the archive's or the file's
+    rerank : order the 200 nearest by embedding and pixels together
+    exact : no approximate index · approximate_from : rows from which on there is one
+    explain : answers carry an `Explanation`
+    Raises
+    ------
+    UsageError : no model covers the query (saying why for each), a window outside it, an unknown
+        line, encoder or model, no redshift to put it at rest by, k < 1
     """
     if k < 1:
         raise UsageError(f"k is {k}", code="bad_k", remedy="ask for one neighbour or more")
+    if redshift is not None and not -0.5 < redshift < 100:
+        raise UsageError(f"{redshift:g} is no redshift", code="no_redshift", where="--redshift",
+                         remedy="give z, not a velocity")  # fmt: skip
     spectrum = query if isinstance(query, Spectrum) else query_spectrum(archive, query, options)
     own = _own_uid(archive, query, spectrum)
-    explorer, batch, encoded = covering(archive, spectrum, own, model, explorer)
-    allowed = None
-    if where is not None:
-        allowed = np.isin(explorer.rows, archive.find(where=where))
-    found = explorer.index.search(
-        encoded.vectors, k, model=explorer.model.ref, allowed=allowed,
-        exclude=None if own is None else np.array([own]),
+    row = None if own is None else int(archive.rows_of([own])[0])
+    z = redshift if redshift is not None else redshift_of(archive, spectrum, row)
+    name = query if isinstance(query, str) else spectrum.observation.obs_id or "query"
+    ask = _Ask(archive, name, spectrum, own, z, k, explain, progress or Silent())
+    if window is not None or line is not None or rest:
+        notes: list[str] = []
+        place = place_of(spectrum, z, notes, window=window, air=air, line=line,
+                         width_kms=width_kms, rest=rest)  # fmt: skip
+        return _by_pixels(ask, place, where, notes, (model, explorer, encoder))
+    explorer, batch, encoded = covering(archive, spectrum, own, model, explorer, encoder)
+    allowed = None if where is None else np.isin(explorer.rows, archive.find(where=where))
+    searcher = explorer.searcher(exact=exact, least=approximate_from, progress=progress)
+    found = searcher.search(
+        encoded.vectors, max(k, RERANKED) if rerank else k, model=explorer.model.ref,
+        allowed=allowed, exclude=None if own is None else np.array([own]),
     )  # fmt: skip
-    uid, distance = found.obs_uid[0], found.distance[0]
-    good = uid >= 0
-    rows = archive.rows_of(uid[good])
-    answers = _explained(explorer, batch, rows, distance[good])
-    return Similar(
-        query=query if isinstance(query, str) else spectrum.observation.obs_id or "query",
-        query_spectrum=spectrum, model=explorer.model.ref.model_id,
-        wave_aa=explorer.model.domain.wave_aa, query_flux=batch.flux[0],
-        query_ivar=batch.ivar[0], answers=answers,
+    good = found.obs_uid[0] >= 0
+    uid, distance = found.obs_uid[0][good], found.distance[0][good]
+    pixel = _pixel_distances(explorer, batch, uid) if rerank else np.full(len(uid), np.nan)
+    order = _reranked(distance, pixel) if rerank else np.arange(len(uid))
+    uid, distance, pixel = uid[order][:k], distance[order][:k], pixel[order][:k]
+    domain = explorer.model.domain
+    out = Similar(
+        query=name, query_spectrum=spectrum, model=explorer.model.ref.model_id,
+        wave_aa=domain.wave_aa, query_flux=batch.flux[0], query_ivar=batch.ivar[0],
+        answers=[], frame=domain.frame, search=found.method, notes=_notes(explorer, rerank),
         searched=int(allowed.sum()) if allowed is not None else len(explorer.index),
-        frame=explorer.model.domain.frame,
+        redshift=0.0 if domain.frame == "rest" else z,
     )  # fmt: skip
+    out.answers = _explained(ask, explorer, batch, archive.rows_of(uid), distance, pixel, out,
+                             encoded.vectors[0])  # fmt: skip
+    return out
+
+
+def _notes(explorer: Explorer, rerank: bool) -> list[str]:
+    notes = []
+    if explorer.not_searched:
+        notes.append(f"{explorer.not_searched} newer spectra are not searched: run "
+                     "`spectrarium embed`")  # fmt: skip
+    if rerank:
+        notes.append(f"the {RERANKED} nearest are ordered by embedding and pixels together")
+    return notes
 
 
 def _own_uid(archive: Archive, query: str | Spectrum, spectrum: Spectrum) -> int | None:
@@ -67,23 +158,158 @@ def _own_uid(archive: Archive, query: str | Spectrum, spectrum: Spectrum) -> int
     return int(archive.index.value("uid", np.array([archive.resolve(query)]))[0])
 
 
+# by an embedding ------------------------------------------------------------------------------
+
+
+def _pixel_distances(
+    explorer: Explorer, query: Prepared, uid: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    if not len(uid):
+        return np.empty(0)
+    rows = explorer.archive.rows_of(uid)
+    batch, _ = explorer.preparer.batch(explorer.archive.read_rows(rows))
+    out = np.full(len(uid), np.nan)
+    d = difference(query.flux[0], query.ivar[0], batch.flux, batch.ivar)
+    out[batch.index] = expected(d.square, d.error)
+    return out
+
+
+def _reranked(distance: NDArray[np.float64], pixel: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Order by both; what pixels cannot judge keeps the typical pixel distance of the others."""
+    if not np.isfinite(pixel).any():
+        return np.arange(len(distance))
+    judged = np.where(np.isfinite(pixel), pixel, np.nanmedian(pixel))
+    tiny = 1e-12
+    both = (1 - PIXEL_WEIGHT) * np.log(distance + tiny) + PIXEL_WEIGHT * np.log(judged + tiny)
+    return np.asarray(np.argsort(both, kind="stable"))
+
+
 def _explained(
-    explorer: Explorer, query: Prepared, rows: Rows, distance: NDArray[np.float64]
-) -> list[Answer]:
-    model, wave = explorer.model, explorer.model.domain.wave_aa
-    mean = model.decode(np.zeros((1, explorer.index.vectors(np.array([0])).shape[-1]), "f4"))[0]
-    answers = []
+    ask: _Ask, explorer: Explorer, query: Prepared, rows: Rows, distance: NDArray[np.float64],
+    pixel: NDArray[np.float64], out: Similar, vector: NDArray[np.float32],
+) -> list[Answer]:  # fmt: skip
+    model = explorer.model
+    mean = explorer.typical() if len(rows) else np.zeros(model.domain.n_pix)
     spectra = explorer.archive.read_rows(rows) if len(rows) else []
-    batch, _ = explorer.preparer.batch(spectra)
-    at = {int(i): n for n, i in enumerate(batch.index)}
-    for rank, (row, far) in enumerate(zip(rows.tolist(), distance, strict=True), 1):
-        n = at[rank - 1]
-        because = why(wave, query.flux[0], query.ivar[0], batch.flux[n], batch.ivar[n], mean,
-                      model.scatter)  # fmt: skip
-        answers.append(Answer(
-            row=row, rank=rank, value=float(far), snr=float(batch.snr[n]),
-            noise_source=batch.noise_source[n].value, drivers=because.differs,
-            alike=because.alike, chi2=because.chi2, model=model.ref.model_id,
-            flux=batch.flux[n], ivar=batch.ivar[n],
-        ))  # fmt: skip
+    batch, left = explorer.preparer.batch(spectra)
+    if left:
+        out.notes.append(f"{len(left)} answers cannot be prepared any more: {left[0].reason}")
+    vectors = model.encode(batch.flux, batch.ivar).vectors if ask.explain else None
+    decoded = None if vectors is None else model.decode(np.concatenate([vector[None], vectors]))
+    answers: list[Answer] = []
+    for n, i in enumerate(batch.index.tolist()):
+        because = why(out.wave_aa, query.flux[0], query.ivar[0], batch.flux[n], batch.ivar[n],
+                      mean, model.scatter, most=_most(ask))  # fmt: skip
+        answer = _answer(int(rows[i]), len(answers) + 1, float(distance[i]), batch, n, because,
+                         out.model)  # fmt: skip
+        answer.pixel_distance = float(pixel[i]) if np.isfinite(pixel[i]) else None
+        if vectors is not None and decoded is not None:
+            answer.explanation = _explanation(
+                ask, out, because, batch.flux[n], batch.ivar[n],
+                component_shares(vector, vectors[n], model.metric_scale()),
+                decoded[0] - decoded[n + 1],
+            )  # fmt: skip
+        answers.append(answer)
     return answers
+
+
+def _most(ask: _Ask) -> int:
+    return REGIONS_EXPLAINED if ask.explain else 3
+
+
+def _answer(
+    row: int, rank: int, value: float, batch: Prepared, n: int, because: Why, model: str
+) -> Answer:
+    return Answer(
+        row=row, rank=rank, value=value, snr=float(batch.snr[n]),
+        noise_source=batch.noise_source[n].value, drivers=because.differs, alike=because.alike,
+        chi2=because.chi2, model=model, flux=batch.flux[n], ivar=batch.ivar[n],
+    )  # fmt: skip
+
+
+def _explanation(
+    ask: _Ask, out: Similar, because: Why, flux: NDArray[np.float32], ivar: NDArray[np.float32],
+    components: tuple[tuple[int, float], ...], decoded: NDArray[np.float32] | None,
+) -> Explanation | None:  # fmt: skip
+    if because.trace is None:
+        return None
+    pair = Pair(out.wave_aa, out.query_flux, out.query_ivar, flux, ivar)
+    at_rest: float | None = 0.0
+    if out.frame == "rest":
+        # templates delivered at rest have lost their redshift: the air is anywhere
+        moved = ask.spectrum.axis.specsys is not SpecSys.SOURCE and ask.z is not None
+        at_rest = 1.0 / (1.0 + ask.z) - 1.0 if moved and ask.z is not None else None
+    elif out.frame == "unknown":
+        at_rest = None
+    named = tuple(
+        (region, identify(region, pair, z=out.redshift, observer_z=at_rest))
+        for region in because.differs
+    )
+    return Explanation(because.trace, named, components, decoded)
+
+
+# by pixels ------------------------------------------------------------------------------------
+
+
+def _by_pixels(
+    ask: _Ask, place: Place, where: str | None, notes: list[str],
+    chosen: tuple[str | None, Explorer | None, str | None],
+) -> Similar:  # fmt: skip
+    archive = ask.archive
+    rows = archive.find(where=where)
+    if ask.own is not None:
+        rows = rows[archive.index.value("uid", rows) != ask.own]
+    if len(rows) > PIXELS_MOST:
+        rows = _nearest(ask, rows, chosen)
+        notes.append(f"compared with the embedding's {len(rows):,} nearest only")
+    found = compare(archive, ask.spectrum, ask.z, place, rows, ask.progress)
+    order = np.lexsort((archive.index.value("uid", found.rows), found.distance))[: ask.k]
+    domain = found.domain
+    rest = domain.frame == "rest"
+    out = Similar(
+        query=ask.name, query_spectrum=ask.spectrum,
+        model=f"pixels {domain.wave_min_aa:.0f}–{domain.wave_max_aa:.0f} Å"
+        + (" at rest" if place.rest else ""),
+        wave_aa=domain.wave_aa, query_flux=found.query.flux[0], query_ivar=found.query.ivar[0],
+        answers=[], searched=len(found.rows), frame=domain.frame, metric=f"pixels, {place.what}",
+        notes=notes, left_out=found.left_out, redshift=0.0 if rest else ask.z,
+    )  # fmt: skip
+    out.answers = _pixel_answers(ask, found, order, out)
+    return out
+
+
+def _nearest(ask: _Ask, rows: Rows, chosen: tuple[str | None, Explorer | None, str | None]) -> Rows:
+    model, explorer, encoder = chosen
+    explorer, _, encoded = covering(ask.archive, ask.spectrum, ask.own, model, explorer, encoder)
+    found = explorer.searcher(progress=ask.progress).search(
+        encoded.vectors, PIXELS_NEAREST, allowed=np.isin(explorer.rows, rows)
+    )
+    uid = found.obs_uid[0]
+    return ask.archive.rows_of(uid[uid >= 0])
+
+
+def _pixel_answers(
+    ask: _Ask, found: Compared, order: NDArray[np.int64], out: Similar
+) -> list[Answer]:
+    archive, rows = ask.archive, found.rows[order]
+    at = {int(row): n for n, row in enumerate(rows)}
+    preparer = Preparer(found.domain)
+    answers: list[Answer] = []
+    for chunk, batch, _ in prepared_window(archive, preparer, rows, redshifts(archive, rows)):
+        for n, row in enumerate(chunk.tolist()):
+            i = order[at[row]]
+            amplitude = found.amplitude[i : i + 1]
+            usable = amplitude[0, 0] > 0
+            factor = scaled(np.ones_like(batch.flux[n : n + 1]), amplitude)[0] if usable else 1.0
+            flux = np.asarray(batch.flux[n] * factor, np.float32)
+            ivar = np.asarray(batch.ivar[n] / np.square(factor), np.float32)
+            because = why(out.wave_aa, out.query_flux, out.query_ivar, flux, ivar, found.typical,
+                          most=_most(ask))  # fmt: skip
+            answer = _answer(row, at[row] + 1, float(found.distance[i]), batch, n, because,
+                             out.model)  # fmt: skip
+            answer.flux, answer.ivar, answer.chi2 = flux, ivar, float(found.chi2[i])
+            answer.pixel_distance = answer.value
+            if ask.explain:
+                answer.explanation = _explanation(ask, out, because, flux, ivar, (), None)
+            answers.append(answer)
+    return sorted(answers, key=lambda a: a.rank)
