@@ -50,7 +50,8 @@ class ProbeResult:
     bits : mutual information of prediction and truth: by the data-processing inequality no more
         than the vectors hold (NaN when not asked for)
     n, n_objects : spectra and objects with a value · note : what was left out
-    draws : the bootstrap's scores; of one seed and the same objects they are paired
+    draws, null : scores of the bootstrap and of the permutations; of one seed and the same
+        objects those of different probes are paired
     """
 
     kind: str
@@ -65,6 +66,7 @@ class ProbeResult:
     bits: float = math.nan
     note: str = ""
     draws: tuple[float, ...] = field(default=(), repr=False, compare=False)
+    null: tuple[float, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def r2(self) -> float:
@@ -73,7 +75,9 @@ class ProbeResult:
 
     def record(self) -> dict[str, Any]:
         """Plain fields."""
-        out = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "draws"}
+        out = {
+            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("draws", "null")
+        }
         return out | {"skill": self.r2}
 
 
@@ -151,7 +155,7 @@ def probe(
     features : (n, d) vectors: as distances are taken (× metric scale) for kind ``knn``; ``ridge``
         standardises them · target : (n,) numbers or classes, NaN or None where unknown
     objects : (n,) whole numbers, the same for spectra of one object
-    kind : ``ridge``, ``knn`` or ``boost`` · permutations : None = 499 (boost: 19)
+    kind : ``ridge``, ``knn`` or ``boost`` · permutations : None = 499 (boost: 19); 0 = no test
     Raises
     ------
     UsageError : unknown kind, lengths that differ, vectors that are not finite, a constant
@@ -183,10 +187,11 @@ def probe_with(
         kind=built.name, metric="balanced accuracy" if target.classes else "R²", score=score,
         chance=1.0 / len(target.classes) if target.classes else 0.0,
         interval=(float(np.percentile(spread, 2.5)), float(np.percentile(spread, 97.5))),
-        null_p=float((1 + np.sum(null >= score)) / (1 + draws)),
+        null_p=float((1 + np.sum(null >= score)) / (1 + draws)) if draws else math.nan,
         null_mean=float(null.mean()) if draws else math.nan,
         n=len(target.rows), n_objects=int(np.unique(objects).size), note=target.note,
         bits=_bits(own, target, objects, seed), draws=tuple(spread.tolist()),
+        null=tuple(null.tolist()),
     )  # fmt: skip
 
 
@@ -253,6 +258,18 @@ def _resampled(
     hit = truth[np.arange(len(truth)), held_out.argmax(axis=1)][:, None]
     with np.errstate(invalid="ignore"):
         return np.asarray(np.nanmean(summed(truth * hit) / summed(truth), axis=1))
+
+
+def best_p(results: Sequence[ProbeResult]) -> float:
+    """p of the best of several probes of one target: it has to beat the best of each permutation.
+
+    Raises UsageError (not_paired) when they were not permuted alike.
+    """
+    if len({(len(r.null), r.n, r.n_objects) for r in results}) != 1:
+        raise UsageError("the probes were not permuted alike", code="not_paired")
+    null = np.max([r.null for r in results], axis=0)
+    best = max(r.score for r in results)
+    return float((1 + np.sum(null >= best)) / (1 + null.size)) if null.size else math.nan
 
 
 def holm(p: NDArray[Any] | Sequence[float]) -> NDArray[np.float64]:

@@ -14,6 +14,8 @@ from ..domain.errors import UsageError
 F8 = np.float64
 _ALPHAS = 10.0 ** np.arange(-4.0, 5.0)
 """Penalties tried, in units of the number of training rows: features have unit variance."""
+_FAR = 5.0
+"""Standardised features count up to ± this: one odd spectrum must not swing every other's fit."""
 _COLUMNS = 4_000
 """Target columns predicted at a time: what bounds the memory of a permutation test."""
 
@@ -72,6 +74,9 @@ class Predicted:
 class RidgeProbe:
     """Ridge regression on standardised features; the penalty is chosen by a fold set aside.
 
+    Features are clipped at 5 σ and predictions to the range learnt from: spectra far from all
+    others have no leverage.
+
     All target columns share the decompositions, so that a permutation test costs little more than
     one fit. Classes: the fitted indicators are turned into linear discriminants of equal priors.
     Source: optimal scoring, Hastie, Tibshirani & Buja 1994 (JASA 89, 1255). Valid for: relations
@@ -110,15 +115,21 @@ class RidgeProbe:
 class _Solved:
     """Training features decomposed: prediction = left · diag(1/(s + α)) · right · y.
 
-    fit_left : what `left` is for the training rows themselves
+    dual : whether there are more features than rows; of many rows and pixels only two matrices
+    are kept, since ten of these stand in memory at once
     """
 
     train: NDArray[np.int64]
     test: NDArray[np.int64]
     left: NDArray[np.float64]
     right: NDArray[np.float64]
-    fit_left: NDArray[np.float64]
     s: NDArray[np.float64]
+    dual: bool
+
+    @property
+    def fit_left(self) -> NDArray[np.float64]:
+        """What `left` is for the training rows themselves."""
+        return self.right.T * self.s if self.dual else self.right.T
 
     @classmethod
     def of(
@@ -127,17 +138,17 @@ class _Solved:
         x = features[train].astype(F8)
         mean, spread = x.mean(axis=0), x.std(axis=0)
         keep = spread > 1e-12 * np.maximum(np.abs(mean), 1e-30)
-        x = (x[:, keep] - mean[keep]) / spread[keep]
-        new = (features[test][:, keep] - mean[keep]) / spread[keep]
+        x = np.clip((x[:, keep] - mean[keep]) / spread[keep], -_FAR, _FAR)
+        new = np.clip((features[test][:, keep] - mean[keep]) / spread[keep], -_FAR, _FAR)
         if x.shape[1] <= x.shape[0]:
             s, v = np.linalg.eigh(x.T @ x)
             right = (x @ v).T
-            left, fit_left = new @ v, right.T
+            left = new @ v
         else:
             s, u = np.linalg.eigh(x @ x.T)
-            right, left, fit_left = u.T, new @ x.T @ u, u * s
-        return cls(np.flatnonzero(train), np.flatnonzero(test), left, right, fit_left,
-                   np.maximum(s, 0.0))  # fmt: skip
+            right, left = u.T, new @ x.T @ u
+        return cls(np.flatnonzero(train), np.flatnonzero(test), left, right,
+                   np.maximum(s, 0.0), x.shape[1] > x.shape[0])  # fmt: skip
 
     def best_alpha(self, target: NDArray[Any]) -> NDArray[np.float64]:
         """(m,) penalty that predicts the test rows best."""
@@ -159,8 +170,9 @@ class _Solved:
         mean, inner = self._projected(target)
         damped = inner / (self.s[:, None] + np.repeat(alpha, c) * len(self.train))
         found = (self.left @ damped).reshape(-1, m, c)
-        if c == 1:
-            return found + mean, mean
+        if c == 1:  # no value beyond those learnt from is ever predicted
+            known = target[self.train]
+            return np.clip(found + mean, known.min(axis=0), known.max(axis=0)), mean
         fitted = (self.fit_left @ damped).reshape(-1, m, c)
         labels = target[self.train]
         for i in range(m):

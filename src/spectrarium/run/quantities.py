@@ -44,12 +44,12 @@ class Quantity:
 _NUISANCES = {
     "snr": "snr", "sn": "snr", "s_n": "snr", "rv": "rv_kms", "rv_kms": "rv_kms",
     "radial_velocity": "rv_kms", "vhelio": "rv_kms", "hrv": "rv_kms", "berv": "berv_kms",
-    "berv_kms": "berv_kms", "redshift": "z", "z": "z", "airmass": "airmass", "t_min": "date",
+    "berv_kms": "berv_kms", "redshift": "z", "z": "z", "pipeline_z": "z", "zbest": "z",
+    "airmass": "airmass", "t_min": "date",
     "mjd": "date", "date": "date", "jd": "date", "bjd": "date", "t_exptime": "exposure_time",
     "exptime": "exposure_time", "fiber": "fibre", "fiberid": "fibre", "fibre": "fibre",
     "plate": "plate", "petal": "petal", "spid": "spectrograph", "seeing": "seeing",
     "coverage": "coverage", "obs_collection": "collection", "instrument_name": "instrument",
-    "ebv": "ebv",
 }  # fmt: skip
 """Column names (lower case) of what a likeness should not follow, and what we call it.
 
@@ -59,7 +59,7 @@ _CLASSES = ("obj_class", "class", "target_class", "classification")
 _NOT_QUANTITIES = (
     "ra", "dec", "s_ra", "s_dec", "raj2000", "dej2000", "glon", "glat", "l", "b", "uid", "name",
     "object", "filename", "file", "path", "url", "note", "notes", "origin", "reference", "bibcode",
-    "medium", "frame", "split", "n_pix",
+    "medium", "frame", "split", "n_pix", "layout",
 )  # fmt: skip
 _NOT_ENDINGS = (
     "_id", "id", "err", "error", "_sigma", "_flag", "_file", "_name", "_unit", "hash", "_n",
