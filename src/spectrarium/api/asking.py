@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..domain.spectrum import Spectrum
 from ..run.answers import Outliers, Similar
 from ..run.embedding import EmbedReport, embed
 from ..run.layout import Map, layouts
+from ..run.meaning import Meaning, meaning
 from ..run.outliers import outliers
 from ..run.quantities import Quantity, column_values
 from ..run.similar import similar
@@ -147,6 +149,17 @@ class Asking:
         if self._as_of is None:
             self.refresh()
         return found
+
+    def meaning(
+        self, *, encoder: str | None = None, model: str | None = None, against: Sequence[str] = (),
+        objects: str | None = None, where: str | None = None, seed: int = 0,
+        progress: Progress | None = None,
+    ) -> list[Meaning]:  # fmt: skip
+        """What each embedding knows of physics and of nuisances, beside raw pixels and PCA."""
+        return meaning(
+            self.path, encoder=encoder, model=model, against=against, objects=objects,
+            where=where, seed=seed, version=self._as_of, progress=progress,
+        )  # fmt: skip
 
     def column(self, name: str, rows: Rows | list[int]) -> Quantity:
         """Any column at catalogue rows, with its unit; ``class`` is the file's or the labels'."""
