@@ -19,13 +19,13 @@ from ..run.meaning import Meaning, meaning
 from ..run.outliers import outliers
 from ..run.quantities import Quantity, column_values
 from ..run.similar import similar
-from ..run.window import WIDTH_KMS
 from ..run.tag_answers import TagTable, tag_overview, tags_of
 from ..run.tag_apply import ApplyReport, tag_apply
 from ..run.tagging import TagTraining, tag_train
 from ..run.train_options import TrainOptions, TrainReport
 from ..run.trained import model_card, model_records
 from ..run.training import train
+from ..run.window import WIDTH_KMS
 from ..store.archive import Archive as Store
 from ..store.archive import Rows
 from .options import read_options
