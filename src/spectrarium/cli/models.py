@@ -12,7 +12,7 @@ from ..store.archive import SUMMARY_COLUMNS
 from .output import archive_option, console, emit, json_option, opened, show_table
 
 COLUMNS = ("name", "encoder", "latent", "range Å", "embedded", "learnt from", "objects", "made",
-           "device", "where", "remark", "path")  # fmt: skip
+           "device", "where", "remark", "folder")  # fmt: skip
 
 
 @click.command()
@@ -45,6 +45,9 @@ def command(
         emit(records)
     elif records:
         show_table(records, columns)
+        if name is None and not uncovered:
+            where = archive.store.root / "models"
+            console.print(f"folders: {where}/NAME@…", markup=False, style="dim")
     elif name is None and not uncovered:
         console.print("no models yet: `spectrarium embed --encoder pca`")
     else:
@@ -63,7 +66,10 @@ def _shown(record: dict[str, Any]) -> dict[str, Any]:
     if learnt is None:  # fitted by `embed`, whose card says it in words
         first = str(record.get("training", "")).split(" ")[0]
         learnt = int(first) if first.isdigit() else None
+    made = record.get("made")
     return record | {
+        "made": made and made[:16].replace("T", " "),
+        "folder": f"…@{record['model_id'].rsplit('@', 1)[-1]}",
         "range Å": None if low is None or high is None else f"{low:.0f}–{high:.0f}",
         "embedded": record["covered"], "learnt from": learnt, "remark": remark,
     }  # fmt: skip

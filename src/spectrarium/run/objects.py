@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -64,10 +66,12 @@ def _by_column(archive: Archive, rows: Rows, column: str | None) -> NDArray[np.i
     if column is None:
         return np.full(len(rows), -1, np.int64)
     if column not in archive.columns():
+        near = difflib.get_close_matches(column, archive.columns(), 3, cutoff=0.5)
+        labels = [name for name in archive.columns() if "." in name]
         raise UsageError(
             f"there is no column {column!r} to tell objects by", code="no_column",
-            where="--object",
-            remedy="columns: " + ", ".join(sorted(archive.columns())),
+            where="--object", remedy="columns are: " + ", ".join(
+                dict.fromkeys([*near, *labels[:10], "target_name"])),
         )  # fmt: skip
     values = archive.column(column) if column in BY_NAME else archive.label_column(column)
     mine = values.take(pa.array(rows))
