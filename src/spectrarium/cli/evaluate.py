@@ -93,9 +93,8 @@ def command(out: Path | None, table: Path | None, work: Path, as_json: bool, **w
     text = markdown(found)
     values = record(found)
     if out is not None:
-        out.write_text(
-            json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8"
-        )
+        text_of = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+        out.write_text(text_of + "\n", "utf-8")
     if table is not None:
         table.write_text(text, "utf-8")
     if as_json:

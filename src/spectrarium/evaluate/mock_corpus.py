@@ -20,7 +20,7 @@ from ..domain.spectrum import Spectrum, UncertaintyKind
 from ..embed.domain import ModelDomain
 from ..embed.prepare import Prepared, Preparer
 from ..mock.instrument import Exposure, Instrument
-from ..mock.oddities import WRONG_REDSHIFT
+from ..mock.oddities import ODDITIES, WRONG_REDSHIFT
 from ..mock.survey import MockSurvey, Piece, Truth
 from .corpus import Corpus
 from .splits import MOCK_TEST_FROM, held_out_by_name
@@ -31,8 +31,10 @@ _PLANTED = 0.01
 
 
 def survey_of(n: int, seed: int = 1) -> MockSurvey:
-    """A survey of `n` spectra for the benchmark: 1 % odd, 1 % with a wrong catalogue redshift."""
+    """A survey of `n` spectra for the benchmark: 1 % odd (20 at least), 1 % with a wrong
+    catalogue redshift."""
     odd, wrong, sky = (round(share * n) for share in (_PLANTED, 0.01, 0.03))
+    odd = max(odd, 2 * len(ODDITIES))  # a tiny survey still has some of each on either side
     galaxies, quasars = round(0.28 * n), round(0.13 * n)
     stars = n - odd - wrong - sky - galaxies - quasars
     return MockSurvey(seed, stars, galaxies, quasars, sky, odd, 0, wrong)
@@ -137,7 +139,7 @@ def _corpus(truths: list[Truth], batch: Prepared, left: int) -> Corpus:
     nuisances = {"log S/N": np.log10(np.maximum(batch.snr, 0.1)), "rv_kms": rv,
                  "z": numbers["z"], "mjd": column("mjd").astype(np.float64)}  # fmt: skip
     corpus = Corpus(
-        name="mock", about="mock survey: stars, galaxies, quasars, sky; 1 % planted oddities",
+        name="mock", about="mock survey: stars, galaxies, quasars, sky",
         domain=DOMAIN, batch=batch, objects=np.arange(len(truths)),
         test=held_out_by_name(names, MOCK_TEST_FROM), label=kind, label_name="class",
         numbers=numbers, nuisances=nuisances,

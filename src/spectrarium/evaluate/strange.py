@@ -162,7 +162,7 @@ def _weirdness(
 
 
 def found(who: Population, scored: dict[str, Scored], seed: int = 0) -> dict[str, Measured]:
-    """Recall among the strangest 1 % and average precision of each score, by oddity.
+    """Recall among the strangest 1 % (see `_ranked`) and average precision, by oddity.
 
     A tie of scores is a tie of ranks. Average precision is the mean over oddities of the precision
     at the rank of each. Rounds of 1 % odd ones: each oddity has its turn in each of 5 shuffles.
@@ -214,9 +214,9 @@ def _values(
 def _ranked(
     normal: NDArray[np.float64], odd: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(m,) whether each oddity is among the strangest m / 1 % of all, and precision at its rank.
+    """(m,) whether each oddity is among the strangest, and the precision at its rank.
 
-    Abstentions rank last.
+    The strangest are 1 % of all, or as many as are odd where those are more. Abstentions rank last.
     """
     normal = np.where(np.isfinite(normal), normal, -np.inf)
     odd = np.where(np.isfinite(odd), odd, -np.inf)
@@ -227,7 +227,7 @@ def _ranked(
     above_normal = above_normal + 0.5 * ties
     place = 1.0 + np.array([np.sum(odd > v) for v in odd])
     rank = place + above_normal
-    most = max(1, round(SHARE * (normal.size + odd.size)))
+    most = max(odd.size, round(SHARE * (normal.size + odd.size)))
     return (rank <= most).astype(np.float64), place / rank
 
 
@@ -235,7 +235,7 @@ def chance(who: Population) -> dict[str, Measured]:
     """What a random order gives."""
     n = who.n_normal
     m = len(who.kind) if who.together else max(1, round(SHARE * n))
-    share = max(1, round(SHARE * (n + m))) / (n + m)
+    share = max(m, round(SHARE * (n + m))) / (n + m)
     units = np.arange(len(who.kind))
     fair = np.full(len(who.kind), share)
     base = np.full(len(who.kind), m / (n + m))
