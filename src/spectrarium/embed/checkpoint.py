@@ -62,6 +62,7 @@ def read_checkpoint(directory: Path, fingerprint: str) -> dict[str, Any] | None:
     ------
     DataError : not what was written (``damaged_checkpoint``), or written by a run with other
         spectra, settings or network (``foreign_checkpoint``)
+    TransientError : it is there but cannot be read (``unreadable_checkpoint``)
     """
     path = directory / NAME
     try:
@@ -70,6 +71,11 @@ def read_checkpoint(directory: Path, fingerprint: str) -> dict[str, Any] | None:
             body = file.read()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise TransientError(
+            f"checkpoint cannot be read: {error}", code="unreadable_checkpoint", where=str(path),
+            remedy="make the folder readable, or name another one for checkpoints",
+        ) from error  # fmt: skip
     if head != _MAGIC + blake3(body).digest():
         raise _refused("checkpoint is damaged or no checkpoint", "damaged_checkpoint", path)
     state = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)

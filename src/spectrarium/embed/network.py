@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..domain.errors import DataError
+from ..measure.noise import MAD_TO_SIGMA
 from .deep_settings import DeepSettings
 
 _MOST_INPUT = 30.0
@@ -49,22 +50,34 @@ def frame_of(flux: NDArray[Any], ivar: NDArray[Any], settings: DeepSettings) -> 
     flux = np.where(good, flux, 0).astype(np.float32)
     noise = np.divide(1.0, ivar, out=np.full(flux.shape, np.inf, np.float32), where=good)
     seen = good.any(axis=0)
-    variance = np.full(flux.shape[1], 0.01, np.float32)
-    down: Any = np.float32(1.0)
+    mean, variance = _robust_start(flux, good, seen)
     for _ in range(_ROUNDS):  # Huber weights: spikes lose their pull on mean and variance
-        weight = np.where(good, down / (noise + variance), 0.0)
+        size = np.abs(flux - mean) / np.sqrt(noise + variance)
+        down = np.minimum(1.0, settings.huber / np.maximum(size, 1e-6))
+        weight = np.where(good, down / (noise + variance), 0.0).astype(np.float32)
         mean = (weight * flux).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-30)
         excess = np.where(good, (flux - mean) ** 2 - np.where(good, noise, 0), 0.0)
         square = weight**2
         raw = (square * excess).sum(axis=0) / np.maximum(square.sum(axis=0), 1e-30)
         variance = np.maximum(raw, settings.softening**2).astype(np.float32)
-        size = np.abs(flux - mean) / np.sqrt(noise + variance)
-        down = np.minimum(1.0, settings.huber / np.maximum(size, 1e-6)).astype(np.float32)
     at = np.arange(seen.size)
     mean = np.interp(at, at[seen], mean[seen]).astype(np.float32)
     spread = np.sqrt(_smoothed(variance, seen))
     floor = np.maximum(settings.softening**2, settings.unexplained * spread**2)
     return Frame(mean, spread.astype(np.float32), floor.astype(np.float32))
+
+
+def _robust_start(
+    flux: NDArray[Any], good: NDArray[np.bool_], seen: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Median and squared MAD of each pixel that was seen, 0 and 1 of the others."""
+    centre = np.zeros(seen.size, np.float32)
+    variance = np.ones(seen.size, np.float32)
+    known = np.where(good, flux, np.nan)[:, seen]
+    centre[seen] = np.nanmedian(known, axis=0)
+    spread = MAD_TO_SIGMA * np.nanmedian(np.abs(known - centre[seen]), axis=0)
+    variance[seen] = np.maximum(spread**2, 1e-8)
+    return centre, variance
 
 
 def _smoothed(values: NDArray[Any], seen: NDArray[np.bool_]) -> NDArray[np.float64]:
