@@ -372,10 +372,10 @@ def test_outliers_are_answered_while_another_writer_works(archive, monkeypatch):
     archive.ingest([star(i) for i in range(40)])
     archive.embed("pca", components=3)
     with FileLock(archive.path / "writer.lock"):
-        found = archive.outliers(k=3)
+        found = archive.outliers("reconstruction", k=3)
     assert len(found.answers) == 3
     assert archive.status()["scores"] == []
-    archive.outliers(k=3)
+    archive.outliers("reconstruction", k=3)
     assert len(archive.status()["scores"]) == 1
 
 

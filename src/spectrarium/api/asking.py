@@ -126,12 +126,22 @@ class Asking:
         )  # fmt: skip
 
     def outliers(
-        self, score: str = "reconstruction", k: int = 50, *, where: str | None = None,
-        model: str | None = None, progress: Progress | None = None,
+        self, score: str = "combined", k: int = 50, *, where: str | None = None,
+        model: str | None = None, encoder: str | None = None, label: str | None = None,
+        distance: str | None = None, seen_in_bins_of: str | None = None,
+        progress: Progress | None = None,
     ) -> Outliers:  # fmt: skip
-        """What is strange, and where in wavelength."""
-        found = outliers(self.path, score, k, where=where, model=model, version=self._as_of,
-                         progress=progress)  # fmt: skip
+        """What is strange, where in wavelength, and whether it looks like a fault or like nature.
+
+        score : combined, reconstruction, density, total, spectral, spatial, label, or one of an
+            installed package · label : column that the score ``label`` judges · distance : column
+            of distances, for ``spatial`` · seen_in_bins_of : column within whose bins objects rank
+        """
+        found = outliers(
+            self.path, score, k, where=where, model=model, encoder=encoder, label=label,
+            distance=distance, seen_in_bins_of=seen_in_bins_of, version=self._as_of,
+            progress=progress,
+        )  # fmt: skip
         if self._as_of is None:
             self.refresh()
         return found

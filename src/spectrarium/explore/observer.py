@@ -25,11 +25,19 @@ of street lamps (NIST)."""
 
 HEADS_AIR_AA: tuple[float, ...] = (
     4737.1, 5165.2, 5635.5, 6191.3,  # C2 Swan
-    4761.0, 4954.6, 5166.8, 5447.9, 5846.0, 6158.5, 6651.3, 7054.2, 7589.3, 8432.5, 8859.6,  # TiO
+    4761.0, 4954.6, 5166.8, 5447.9, 6158.5, 6651.3, 7054.2, 7589.3, 8432.5, 8859.6,  # TiO
     5211.0, 6384.0, 6750.0, 7400.5, 7865.0, 7925.0,  # MgH, CaH, VO
 )  # fmt: skip
 """Å in air, rest: heads of C2 (Swan), TiO, MgH, CaH and VO (Pearse & Gaydon 1976, The
 Identification of Molecular Spectra)."""
+
+
+OVERLAPS_VAC_AA: tuple[tuple[float, float], ...] = (
+    (5590.0, 6360.0), (7510.0, 7630.0), (9940.0, 10_250.0), (19_600.0, 20_200.0),
+)  # fmt: skip
+"""Å: where the arms of SDSS and BOSS (Smee et al. 2013, AJ 146, 32), LAMOST (Cui et al. 2012, RAA
+12, 1197), DESI (Abareshi et al. 2022, AJ 164, 207) and X-shooter (Vernet et al. 2011, A&A 536,
+A105) overlap, taken together."""
 
 
 def near_sky_line(
@@ -47,6 +55,11 @@ def near_band_head(wave_vac_aa: float, width_kms: float) -> bool:
     """True within `width_kms` of a molecular band head at rest."""
     heads = np.asarray(air_to_vac(np.array(HEADS_AIR_AA)))
     return bool(_near(np.array([wave_vac_aa]), heads, width_kms)[0])
+
+
+def in_overlap(wave_vac_aa: float) -> bool:
+    """True where arms of a well-known spectrograph overlap."""
+    return any(low <= wave_vac_aa <= high for low, high in OVERLAPS_VAC_AA)
 
 
 def _near(wave: NDArray[Any], lines: NDArray[np.float64], width_kms: float) -> NDArray[np.bool_]:

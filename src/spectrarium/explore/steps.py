@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .observer import near_band_head
+from .observer import in_overlap, near_band_head
 
 WINDOW = 48
 """Pixels on either side in which the level is taken."""
@@ -18,9 +18,9 @@ LEAST_Z, LEAST_STEP = 8.0, 0.12
 SHARPNESS = (0.7, 1.35)
 """Ratio of the step over 8 pixels to that of lines fitted over 96: a break wider than a few pixels
 is below, a feature at the break above."""
-LEAST_GAIN = 1.5
+LEAST_GAIN = 2.0
 """By which a step beats two lines that meet, in squared departure."""
-_SYSTEMATIC = 0.03
+_SYSTEMATIC, _OWN_SCATTER = 0.03, 0.02
 _HEAD_KMS = 500.0
 
 
@@ -36,25 +36,45 @@ class Step:
 
 def find_step(
     wave: NDArray[np.float64], flux: NDArray[np.float64], ivar: NDArray[np.float64],
-    expected: NDArray[np.float64], weight: NDArray[np.float64],
+    expected: NDArray[np.float64], scatter: NDArray[Any] | float, observed: bool = True,
 ) -> Step | None:  # fmt: skip
-    """The sharpest break of flux/expected that is a step, or None.
+    """The clearest step of flux/expected, or of the flux itself where arms overlap; or None.
 
     A step is unresolved, at least 12 % high and 8 σ, and joins stretches that are straight on both
-    sides; breaks at molecular band heads are none. All (n,), one grid; ivar 0 = no information.
+    sides; breaks at molecular band heads are none. The flux itself is looked at because a model
+    that was shown many bad joins reproduces them, but only where arms of known spectrographs
+    overlap: breaks elsewhere may be the object's own.
+
+    Parameters
+    ----------
+    wave : (n,) Å, vacuum · flux, ivar, expected : (n,) on it; ivar 0 = no information
+    scatter : (n,) variance that the model disregards · observed : the frame is the observer's
     """
-    floor = 0.05 * float(np.median(np.abs(expected)))
-    level = np.maximum(expected, floor) if floor > 0 else np.ones_like(expected)
-    ratio = np.where(ivar > 0, flux / level, np.nan)
-    good = ivar > 0
-    noise = np.where(good, 1.0 / np.maximum(ivar, 1e-12) / level**2, np.nan)
-    variance = np.where(good, 1.0 / np.maximum(weight, 1e-12) / level**2, np.nan)
-    if ratio.size < 6 * WINDOW:
+    if flux.size < 6 * WINDOW or not (ivar > 0).any():
         return None
+    level = np.maximum(expected, 0.05 * float(np.median(np.abs(expected))) or 1.0)
+    found = _clearest(wave, flux / level, ivar * level**2, scatter / level**2)
+    if observed:
+        flat = float(np.median(np.abs(flux[ivar > 0]))) or 1.0
+        own = _clearest(wave, flux / flat, ivar * flat**2, _OWN_SCATTER**2)
+        if own is not None and in_overlap(own.wave_aa) and (
+            found is None or own.share > found.share
+        ):  # fmt: skip
+            found = own
+    return found
+
+
+def _clearest(
+    wave: NDArray[np.float64], values: NDArray[np.float64], ivar: NDArray[np.float64],
+    scatter: NDArray[Any] | float,
+) -> Step | None:  # fmt: skip
+    good = ivar > 0
+    ratio = np.where(good, values, np.nan)
+    noise = np.where(good, 1.0 / np.maximum(ivar, 1e-12), np.nan)
     position, significance = _breaks(ratio, noise)
     best: tuple[float, Step] | None = None
     for at in _peaks(position, significance):
-        found = _shape(ratio, variance, at)
+        found = _shape(ratio, noise + scatter, at)
         if found is None:
             continue
         centre, step, gain = found

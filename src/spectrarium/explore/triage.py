@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d, median_filter
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d, median_filter
 
 from ..domain.derived import Region
 from ..domain.units import C_KMS
@@ -28,6 +28,8 @@ SPIKES, SPIKE_SHARE, ONE_SPIKE_SHARE = 2, 0.2, 0.5
 OBSERVER_SHARE, OBSERVER_EXCESS = 0.5, 2.5
 """Share of the squared departure on sky lines (or telluric bands), over their share of pixels."""
 SMOOTH_SHARE, COHERENT_SHARE = 0.7, 0.15
+PROFILE_GAIN, PROFILE_SHARE = 60.0, 0.1
+"""Fall of χ², and share of the squared departure, from which lines have another shift or width."""
 _CLIP = 30.0
 _DEGREE = 4
 _MOST_REASONS = 3
@@ -38,7 +40,8 @@ class Reason:
     """One thing that an outlier looks like.
 
     name : ``cosmic_ray``, ``sky_lines``, ``telluric``, ``bad_join``, ``low_snr``, ``masked``,
-    ``negative_flux``, ``flat``, ``continuum``, ``lines``, ``broad_features``, ``nothing_local``
+    ``negative_flux``, ``flat``, ``continuum``, ``lines``, ``broad_features``, ``line_profiles``,
+    ``shifted_lines``, ``nothing_local``
     kind : artefact, astrophysical or unclear · share : of the squared departure (0…1)
     lo_aa, hi_aa : where, Å on the grid given; NaN = all over · text : for people
     """
@@ -116,7 +119,8 @@ def triage(
     resolution element spans 1.7 pixels or more.
     """
     case = _case(wave_aa, flux, ivar, expected, scatter, frame, z, resolving_power)
-    step = find_step(case.wave, case.flux, case.ivar, case.expected, case.weight)
+    step = find_step(case.wave, case.flux, case.ivar, case.expected, scatter,
+                     case.shift_kms is not None)  # fmt: skip
     found = _quality(case, snr)
     found += _spikes(case) + _observer(case) + _join(case, step)
     if not found:
@@ -256,6 +260,9 @@ def _features(case: _Case) -> list[Reason]:
         text = "smooth over the whole range: flux calibration, reddening or an unusual continuum"
         return [_everywhere("continuum", smooth, text, UNCLEAR)]
     if coherent < COHERENT_SHARE:
+        profile = _profiles(case, rest)
+        if profile is not None:
+            return [profile]
         text = "no feature stands out: many weak departures" if not found else \
                "departures too narrow to be told from noise"  # fmt: skip
         return [_everywhere("nothing_local", max(coherent, 1e-3), text, UNCLEAR)]
@@ -270,6 +277,30 @@ def _features(case: _Case) -> list[Reason]:
         out.append(Reason(name, ASTROPHYSICAL, region.contribution, region.lo_aa, region.hi_aa,
                           text))  # fmt: skip
     return out
+
+
+def _profiles(case: _Case, rest: NDArray[np.float64]) -> Reason | None:
+    """Many weak departures that together are lines displaced, or of another width.
+
+    A small shift or broadening of f changes it by f′ and f″ (Taylor).
+    """
+    smooth = gaussian_filter1d(case.expected, 1.0)
+    first = np.gradient(smooth)
+    slopes = np.stack([first, np.gradient(first)], axis=1) * np.sqrt(case.weight)[:, None]
+    limited = np.clip(rest, -_CLIP, _CLIP)
+    total = float(np.maximum(limited[case.good] ** 2 - 1.0, 0.0).sum())
+    fit, *_ = np.linalg.lstsq(slopes, limited, rcond=None)
+    gains = [float((limited**2).sum() - ((limited - slopes[:, k] * fit[k]) ** 2).sum())
+             for k in (0, 1)]  # fmt: skip
+    k = int(np.argmax(gains))
+    share = gains[k] / total if total > 0 else 0.0
+    if gains[k] < PROFILE_GAIN or share < PROFILE_SHARE:
+        return None
+    if k == 0:
+        text = "its lines are displaced: another velocity, or an error of the wavelengths"
+        return _everywhere("shifted_lines", share, text, UNCLEAR)
+    text = "its lines are broader or doubled" if fit[1] > 0 else "its lines are narrower or deeper"
+    return _everywhere("line_profiles", share, text, ASTROPHYSICAL)
 
 
 def _without_smooth(case: _Case) -> tuple[float, NDArray[np.float64]]:

@@ -10,29 +10,34 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..domain.derived import Region
 from ..domain.errors import UsageError
 from ..domain.progress import Progress, Silent
-from ..domain.units import C_KMS
+from ..embed.prepare import Prepared
 from ..explore.combine import Bins, in_bins
 from ..explore.explain import regions
+from ..explore.identify import Pair, identify
 from ..explore.outliers import canonical
 from ..explore.scores import neighbours_mean, residuals
-from ..explore.triage import lines_in, triage
+from ..explore.triage import triage
 from ..store.archive import Archive, Rows
 from .answers import Outliers, Strange
 from .embedding import load_model
 from .explorer import Explorer
 from .scoring import KEEP_WAIT_S as KEEP_WAIT_S
 from .scoring import Asked, column_values, scored
+from .window import redshift_of
 
 BY_MODEL = ("reconstruction",)
 """Scores that are about what the model cannot reproduce; the others are about other objects."""
 MOST_REGIONS = 3
+_BROAD = 0.04  # in so wide a region lines are always found and say nothing
+_SURE = 1e8  # what is expected is taken to have no noise of its own
 
 
 def outliers(
     root: Path,
-    score: str = "reconstruction",
+    score: str = "combined",
     k: int = 50,
     *,
     where: str | None = None,
@@ -113,7 +118,7 @@ def _candidates(
 ) -> _Candidates:
     allowed = None if where is None else archive.find(where=where)
     parts: list[tuple[NDArray[Any], ...]] = []
-    for source, (name, table) in enumerate(tables.items()):
+    for number, (name, table) in enumerate(tables.items()):
         rows = archive.rows_of(table.column("uid").to_numpy())
         keep = rows >= 0
         if allowed is not None:
@@ -125,13 +130,13 @@ def _candidates(
         meta = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
         out.correlation[name] = float(meta.pop("snr_correlation", "nan"))
         out.facts[name] = {k: v for k, v in meta.items() if k not in _NOT_FACTS}
-        at = np.flatnonzero(judged)
-        parts.append((rows[at], significance[at], np.full(at.size, source), at))
-    joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    order = np.lexsort((joined[0], -joined[1]))
-    _, first = np.unique(joined[0][order], return_index=True)
+        here = np.flatnonzero(judged)
+        parts.append((rows[here], significance[here], np.full(here.size, number), here))
+    row, significance, source, at = (np.concatenate(c) for c in zip(*parts, strict=True))
+    order = np.lexsort((row, -significance))
+    _, first = np.unique(row[order], return_index=True)
     best = order[np.sort(first)]
-    return _Candidates(*(column[best] for column in joined), list(tables.items()))
+    return _Candidates(row[best], significance[best], source[best], at[best], list(tables.items()))
 
 
 _NOT_FACTS = ("model_id", "weights_hash", "score", "layout", "embedding_version", "catalogue_rows",
@@ -173,7 +178,7 @@ def _answer(explorer: Explorer, rank: int, row: int, record: dict[str, Any], sco
         model, encoded, explorer.index, np.array([record["uid"]]))  # fmt: skip
     residual = residuals(model, batch.flux, batch.ivar, expected)[0]
     drivers = regions(domain.wave_aa, residual, MOST_REGIONS)
-    z = known_redshift(archive, row)
+    z = redshift_of(archive, spectrum, row)
     looks = triage(
         domain.wave_aa, batch.flux[0], batch.ivar[0], expected[0], model.scatter,
         frame=domain.frame, z=z, resolving_power=spectrum.observation.em_res_power,
@@ -185,24 +190,26 @@ def _answer(explorer: Explorer, rank: int, row: int, record: dict[str, Any], sco
         reason=record["reason"], model=model.ref.model_id, flux=batch.flux[0], ivar=batch.ivar[0],
         reconstruction=expected[0], expected_by="model" if by_model else "neighbours",
         kind=looks.kind, reasons=looks.reasons, note=record["note"],
-        lines=tuple(lines_in(r, domain.frame, z) for r in drivers),
+        lines=_lines(drivers, domain.wave_aa, batch, expected, z, domain.frame),
     )  # fmt: skip
 
 
-_VELOCITY = ("rv_kms", "rv", "radial_velocity", "vrad")
-_REDSHIFT = ("z", "redshift", "z_spec", "zbest")
-
-
-def known_redshift(archive: Archive, row: int) -> float | None:
-    """Redshift of an observation: its file's, else that of a label column of a usual name.
-
-    Velocities (``rv``, ``rv_kms``, ``radial_velocity``, ``vrad``) are taken to be in km/s.
-    """
-    columns = archive.columns()
-    names = [c for c in columns if c.rsplit(".", 1)[-1].lower() in _REDSHIFT + _VELOCITY]
-    names.sort(key=lambda c: (c != "redshift", c.rsplit(".", 1)[-1].lower() in _VELOCITY, c))
-    for name in names:
-        value = column_values(archive, np.array([row]), name, "")[0]
-        if isinstance(value, float) and np.isfinite(value):
-            return value / C_KMS if name.rsplit(".", 1)[-1].lower() in _VELOCITY else float(value)
-    return None
+def _lines(
+    drivers: tuple[Region, ...], wave: NDArray[Any], batch: Prepared, expected: NDArray[Any],
+    z: float | None, frame: str,
+) -> tuple[str, ...]:  # fmt: skip
+    """For each region the lines that may be behind it."""
+    ivar = batch.ivar[0]
+    pair = Pair(wave, batch.flux[0], ivar, expected[0], np.where(ivar > 0, _SURE, 0.0))
+    at_rest = frame == "rest"
+    observer = None if frame == "unknown" or (at_rest and z is None) else 0.0
+    if at_rest and z is not None:
+        observer = 1.0 / (1.0 + z) - 1.0
+    out = []
+    for region in drivers:
+        found = identify(region, pair, z=0.0 if at_rest else z, observer_z=observer)
+        broad = region.hi_aa / region.lo_aa - 1.0 > _BROAD
+        named = [f for f in found if f.kind != "continuum" and not (broad and f.kind == "line")]
+        doubt = " if at rest" if any(f.kind == "line" and not f.certain for f in named) else ""
+        out.append(", ".join(dict.fromkeys(f.label for f in named)) + doubt)
+    return tuple(out)

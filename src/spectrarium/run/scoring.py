@@ -247,7 +247,8 @@ def _table(
     }  # fmt: skip
     return pa.table({
         "uid": uid, "fingerprint": archive.index.value("fingerprint", archive.rows_of(uid)),
-        "value": pa.array(value, mask=~judged), "significance": pa.array(significance, mask=~judged),
+        "value": pa.array(value, mask=~judged),
+        "significance": pa.array(significance, mask=~judged),
         "snr": snr, "noise_source": noise, "reason": reason,
         "note": [values.note.get(i, "") for i in range(len(value))],
     }).replace_schema_metadata(meta)  # fmt: skip
@@ -278,7 +279,8 @@ def _combine(archive: Archive, parts: list[pa.Table]) -> pa.Table:
              for each in zip(*columns, strict=True)]  # fmt: skip
     return pa.table({
         "uid": uid, "fingerprint": first.column("fingerprint"),
-        "value": pa.array(value, mask=~judged), "significance": pa.array(significance, mask=~judged),
+        "value": pa.array(value, mask=~judged),
+        "significance": pa.array(significance, mask=~judged),
         "snr": snr, "noise_source": first.column("noise_source"),
         "reason": ["" if j else (r[0] if r else "a part of it abstains")
                    for j, r in zip(judged, reasons, strict=True)],
