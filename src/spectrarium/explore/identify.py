@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,10 @@ OH_FOREST_AA = (7240.0, 10_300.0)
 
 _SOURCE = tuple(k for k in LineKind if k not in (LineKind.SKY, LineKind.TELLURIC))
 _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon"}
+_CONTINUUM = 0.08
+"""A region wider than this share of its wavelength (24 000 km/s) is wider than any line."""
 _SUBSCRIPTS = str.maketrans("2", "₂")
-_CORE_KMS, _PAD_KMS, _BLEND = 250.0, 150.0, 0.012
+_CORE_KMS, _PAD_KMS, _SAME_KMS, _BLEND = 250.0, 150.0, 600.0, 0.012
 _MOST = 3
 
 
@@ -59,7 +61,12 @@ class Pair:
 
 
 def identify(
-    region: Region, pair: Pair, *, z: float | None, observer_z: float | None = 0.0
+    region: Region,
+    pair: Pair,
+    *,
+    z: float | None,
+    other_z: float | None = None,
+    observer_z: float | None = 0.0,
 ) -> tuple[Identified, ...]:
     """What may lie in a region in which two spectra differ, likeliest first; () = nothing known.
 
@@ -68,21 +75,24 @@ def identify(
     region : in the frame of `pair.wave`
     z : redshift at which the source's lines appear on this grid (0 at rest); None = unknown: lines
         are then named as they would be at rest, and marked as uncertain
+    other_z : the same of the spectrum compared with; None = unknown: taken to be that of the query
     observer_z : by which the observer's lines are shifted on this grid: 0 in observed frames,
         1/(1 + z) − 1 of spectra moved to rest; None = unknown: sky and air are not named
     """
     air = () if observer_z is None else _of_the_observer(region, pair, observer_z)
-    lines = _of_the_source(region, pair, 0.0 if z is None else z, z is not None)
-    if air and (not lines or not lines[0].certain or air[0].kind == "telluric"):
-        return (*air, *lines)[:_MOST]
-    if lines or air:
-        return (*lines, *air)[:_MOST]
+    lines, seen = _of_the_source(region, pair, z, other_z)
     width = region.hi_aa / region.lo_aa - 1.0
     middle = 0.5 * (region.lo_aa + region.hi_aa)
-    if width > 0.03:
-        way = {1: "brighter", -1: "fainter", 0: "of another shape"}[region.sign]
-        text = f"continuum: the query is {way} here"
-        return (Identified("continuum", "continuum", middle, "continuum", text),)
+    way = {1: "brighter", -1: "fainter", 0: "of another shape"}[region.sign]
+    text = f"continuum: the query is {way} here"
+    broad = (Identified("continuum", "continuum", middle, "continuum", text),)
+    if width > _CONTINUUM:  # no line is that wide: those inside are guests
+        return (*broad, *(lines if seen else ()), *air)[:_MOST]
+    if lines or air:
+        found = (*lines, *air) if seen else (*air, *lines)
+        return found[:_MOST]
+    if width > 0.4 * _CONTINUUM:
+        return broad
     low, high = (a * (1 + (observer_z or 0.0)) for a in OH_FOREST_AA)
     if observer_z is not None and low < middle < high:
         text = "no listed line; among airglow lines of OH: may be sky subtraction"
@@ -112,27 +122,41 @@ def _of_the_observer(region: Region, pair: Pair, shift: float) -> tuple[Identifi
     return tuple(out)
 
 
-def _of_the_source(region: Region, pair: Pair, z: float, certain: bool) -> tuple[Identified, ...]:
+def _of_the_source(
+    region: Region, pair: Pair, z: float | None, other_z: float | None
+) -> tuple[tuple[Identified, ...], bool]:
+    """Lines of the query and, where it has another redshift, of the other; whether any shows."""
+    shared = other_z is None or z is None or abs(other_z - z) < _SAME_KMS / C_KMS * (1.0 + z)
+    found = _lines_at(region, pair, 0.0 if z is None else z, "both" if shared else "query")
+    if not shared and other_z is not None:
+        found += _lines_at(region, pair, other_z, "neighbour")
+    found.sort(key=lambda f: (not f[0], -f[1]))
+    out = [identified for _, _, identified in found if z is not None][:_MOST]
+    if z is None:
+        out = [replace(i, text=f"{i.text}, if at rest", certain=False) for *_, i in found[:_MOST]]
+    return tuple(out), bool(found) and found[0][0] and z is not None
+
+
+def _lines_at(
+    region: Region, pair: Pair, z: float, whose: str
+) -> list[tuple[bool, float, Identified]]:
+    """(shows, evidence, line) of the lines that may be behind a region, one for each blend."""
     pad = max(_PAD_KMS / C_KMS * region.lo_aa, 1.5 * _pixel_aa(pair.wave, region))
     inside = lines_between(region.lo_aa - pad, region.hi_aa + pad, z=z, kinds=_SOURCE)
-    found = []
-    for entry, at in inside:
-        weight = _evidence(pair, at) / (1.0 + 0.35 * (entry.weight - 1))
-        found.append((weight, entry, at))
-    found.sort(key=lambda f: -f[0])
-    out: list[Identified] = []
-    for weight, entry, at in found:
-        if weight < 0.25 * found[0][0] or len(out) == _MOST:
+    ranked = sorted(
+        ((_evidence(pair, at) / (1.0 + 0.35 * (entry.weight - 1)), entry, at)
+         for entry, at in inside), key=lambda f: -f[0],
+    )  # fmt: skip
+    out: list[tuple[bool, float, Identified]] = []
+    for weight, entry, at in ranked:
+        if weight < 0.25 * ranked[0][0]:
             break
-        if any(abs(at - o.wave_aa) < 2 * pad for o in out):
+        if any(abs(at - o.wave_aa) < 2 * pad for *_, o in out):
             continue  # a blend has one name: that of its strongest member
-        text, seen = _in_words(entry.label, pair, at, region)
-        if not seen and entry.weight > 1:
-            continue  # a weak line that neither spectrum shows explains nothing
-        if not certain:
-            text += ", if at rest"
-        out.append(Identified(entry.label, entry.name, at, "line", text, certain))
-    return tuple(out)
+        text, seen = _in_words(entry.label, pair, at, region, whose)
+        if text and (seen or entry.weight == 1):  # a weak line that does not show explains nothing
+            out.append((seen, weight, Identified(entry.label, entry.name, at, "line", text)))
+    return out
 
 
 def _evidence(pair: Pair, at: float) -> float:
@@ -145,14 +169,17 @@ def _evidence(pair: Pair, at: float) -> float:
     return float(np.sqrt(np.mean(gap**2 / variance))) + 1e-6
 
 
-def _in_words(label: str, pair: Pair, at: float, region: Region) -> tuple[str, bool]:
-    """What the line does in both, and whether either shows it at all."""
+def _in_words(label: str, pair: Pair, at: float, region: Region, whose: str) -> tuple[str, bool]:
+    """What the line does in those it belongs to, and whether it shows there at all."""
     half = max(at - region.lo_aa, region.hi_aa - at, 0.0) / at * C_KMS
     half = float(np.clip(half, 1.5 * _CORE_KMS, 8000.0))
     mine = _feature(pair.wave, pair.flux, pair.ivar, at, half)
     others = _feature(pair.wave, pair.other, pair.other_ivar, at, half)
     words = {1: "emission", -1: "absorption"}
     a, b = mine[0], others[0]
+    if whose != "both":
+        kind = a if whose == "query" else b
+        return (f"{label} {words[kind]} of the {whose}", True) if kind else ("", False)
     if a and a == b:
         more = abs(mine[1]) > abs(others[1])
         degree = {1: ("stronger", "weaker"), -1: ("deeper", "shallower")}[a][0 if more else 1]

@@ -196,6 +196,7 @@ def _explained(
         out.notes.append(f"{len(left)} answers cannot be prepared any more: {left[0].reason}")
     vectors = model.encode(batch.flux, batch.ivar).vectors if ask.explain else None
     decoded = None if vectors is None else model.decode(np.concatenate([vector[None], vectors]))
+    known = redshifts(explorer.archive, rows) if ask.explain else np.full(len(rows), np.nan)
     answers: list[Answer] = []
     for n, i in enumerate(batch.index.tolist()):
         because = why(out.wave_aa, query.flux[0], query.ivar[0], batch.flux[n], batch.ivar[n],
@@ -205,7 +206,7 @@ def _explained(
         answer.pixel_distance = float(pixel[i]) if np.isfinite(pixel[i]) else None
         if vectors is not None and decoded is not None:
             answer.explanation = _explanation(
-                ask, out, because, batch.flux[n], batch.ivar[n],
+                ask, out, because, batch.flux[n], batch.ivar[n], float(known[i]),
                 component_shares(vector, vectors[n], model.metric_scale()),
                 decoded[0] - decoded[n + 1],
             )  # fmt: skip
@@ -229,7 +230,8 @@ def _answer(
 
 def _explanation(
     ask: _Ask, out: Similar, because: Why, flux: NDArray[np.float32], ivar: NDArray[np.float32],
-    components: tuple[tuple[int, float], ...], decoded: NDArray[np.float32] | None,
+    other_z: float, components: tuple[tuple[int, float], ...],
+    decoded: NDArray[np.float32] | None,
 ) -> Explanation | None:  # fmt: skip
     if because.trace is None:
         return None
@@ -241,8 +243,9 @@ def _explanation(
         at_rest = 1.0 / (1.0 + ask.z) - 1.0 if moved and ask.z is not None else None
     elif out.frame == "unknown":
         at_rest = None
+    other = 0.0 if out.frame == "rest" else other_z if np.isfinite(other_z) else None
     named = tuple(
-        (region, identify(region, pair, z=out.redshift, observer_z=at_rest))
+        (region, identify(region, pair, z=out.redshift, other_z=other, observer_z=at_rest))
         for region in because.differs
     )
     return Explanation(because.trace, named, components, decoded)
@@ -295,7 +298,8 @@ def _pixel_answers(
     at = {int(row): n for n, row in enumerate(rows)}
     preparer = Preparer(found.domain)
     answers: list[Answer] = []
-    for chunk, batch, _ in prepared_window(archive, preparer, rows, redshifts(archive, rows)):
+    z = redshifts(archive, rows)
+    for chunk, batch, _ in prepared_window(archive, preparer, rows, z):
         for n, row in enumerate(chunk.tolist()):
             i = order[at[row]]
             amplitude = found.amplitude[i : i + 1]
@@ -310,6 +314,7 @@ def _pixel_answers(
             answer.flux, answer.ivar, answer.chi2 = flux, ivar, float(found.chi2[i])
             answer.pixel_distance = answer.value
             if ask.explain:
-                answer.explanation = _explanation(ask, out, because, flux, ivar, (), None)
+                answer.explanation = _explanation(ask, out, because, flux, ivar,
+                                                  float(z[at[row]]), (), None)  # fmt: skip
             answers.append(answer)
     return sorted(answers, key=lambda a: a.rank)
