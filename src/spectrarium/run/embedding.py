@@ -29,6 +29,7 @@ from .trained import (
     Trained,
     chosen_by,
     encoder_of,
+    install,
     load_model,
     made_at,
     model_card,
@@ -268,7 +269,14 @@ class _Run:
             self.progress.start(f"fitting {name}", None)
             model.fit(kept, self.progress)
             trained_on = len(kept)
-        model.save(archive.root / "models" / model.ref.model_id)
+        staged = archive.root / "models" / f".{name}.staged"
+        shutil.rmtree(staged, ignore_errors=True)
+        model.save(staged)
+        install(archive, staged, model.ref.model_id, {
+            "archive_version": archive.version, "spectra": trained_on, "filter": self.where,
+            "preparation": group.domain.preparation, "device": "cpu",
+            "split": "nothing is held out",
+        })  # fmt: skip
         parts, refused = encode(archive, model, preparer, members, self.progress)
         covered = store(self.writer, name, model, parts, self.where, extend=False)
         if name in self.writer.archive.names("trained"):  # it is another model from now on

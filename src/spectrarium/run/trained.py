@@ -73,8 +73,9 @@ def install(archive: Archive, staged: Path, model_id: str, facts: Mapping[str, A
     _write(card, record)
     place = archive.root / "models" / model_id
     place.parent.mkdir(parents=True, exist_ok=True)
-    if (place / CARD).is_file():  # the same weights once more: what is new is in the card
-        _write(place / CARD, record)
+    if (place / CARD).is_file():  # the same weights once more: file by file, never without one
+        for path in sorted(staged.iterdir(), key=lambda p: p.name == CARD):
+            os.replace(path, place / path.name)
         shutil.rmtree(staged)
     else:
         shutil.rmtree(place, ignore_errors=True)

@@ -70,6 +70,7 @@ def train(
     left = in_groups(archive, rows, summaries(archive, rows), lambda s: propose(s, rules),
                      trainer.group)  # fmt: skip
     report.left_out = counted([reason for _, reason in left])
+    _tell_leftovers(archive.root / "models" / ".training", progress)
     if not report.groups:
         reasons = "; ".join(f"{n}: {why}" for why, n in list(report.left_out.items())[:4])
         raise UsageError(f"no group of spectra could be learnt from ({reasons})",
@@ -77,6 +78,14 @@ def train(
                          remedy="ingest more spectra like these, ask for fewer latents, or choose "
                          "others with --where")  # fmt: skip
     return report
+
+
+def _tell_leftovers(folder: Path, progress: Progress) -> None:
+    """Spools are large: interrupted trainings that nobody goes on with are worth a word."""
+    kept = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    if kept:
+        progress.note(f"interrupted trainings are kept in {folder} ({', '.join(kept)}): run their "
+                      "commands again to go on, or delete their folders")  # fmt: skip
 
 
 @dataclass
@@ -130,6 +139,7 @@ class _Trainer:
                     return [(int(row), f"too few for this encoder: {error.what}")
                             for row in members]  # fmt: skip
             shutil.rmtree(folder, ignore_errors=True)
+        folder.with_name(f"{name}.lock").unlink(missing_ok=True)
         return refused
 
     def _chosen(self, members: Rows) -> Rows:
