@@ -124,6 +124,8 @@ class _Run:
         self.module, self.data, self.settings, self.split = module, data, settings, split
         self.progress, self.device = progress, device
         compiled = settings.compile and device.type == "cuda"
+        if compiled:  # else the ninth network trained in this process would not be compiled
+            torch.compiler.reset()
         self.loss_of_batch = torch.compile(loss_of_batch) if compiled else loss_of_batch
         self.order = order or (lambda rows, rng: shuffled(rows, 8 * data.domain.n_pix, rng))
         self.feed = Feed(data, device)

@@ -14,6 +14,9 @@ from .deep_settings import DeepSettings
 from .domain import ModelDomain
 from .network import Network
 
+_LEAST_PIECE = 8
+"""Pixels of a piece at least: shorter ones cost time and add nothing that a layer cannot learn."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GFNetSettings(DeepSettings):
@@ -79,7 +82,7 @@ class GFNetwork(Network):
 
     def __init__(self, n_pix: int, settings: GFNetSettings) -> None:
         super().__init__(n_pix, settings.latent)
-        self.size = -(-n_pix // min(settings.tokens, n_pix))
+        self.size = min(n_pix, max(_LEAST_PIECE, -(-n_pix // settings.tokens)))
         self.tokens = tokens = -(-n_pix // self.size)
         width, kept = settings.width, settings.kept
         self.cut = nn.Linear(2 * self.size, width)
