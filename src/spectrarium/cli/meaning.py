@@ -23,6 +23,8 @@ from .output import (
 )
 
 _LATENTS = 12
+_ALIKE = 0.01
+"""Scores that differ less are alike, however sure the difference is."""
 
 
 @click.command()
@@ -105,7 +107,7 @@ def finding_rows(report: Meaning) -> list[dict[str, Any]]:
             if space in f.spaces:
                 row[space] = f"{f.best(space).score:.2f} {_verdict(f, space)}"
         row["bits ≥"] = f"{f.best().bits:.2f}"
-        row["p"] = "–" if f.p != f.p else f"{f.p:.3f}"
+        row["p (Holm)"] = "–" if f.p != f.p else f"{f.p:.3f}"
         out.append(row)
     return out
 
@@ -122,7 +124,9 @@ def _score(finding: Finding, space: str) -> str:
 
 def _verdict(finding: Finding, space: str) -> str:
     """How this space compares with another, where the paired 95 % interval excludes zero."""
-    _, low, high = finding.than[space]
+    gap, low, high = finding.than[space]
+    if abs(gap) < _ALIKE:
+        return "(alike)"
     return "(higher here)" if low > 0 else "(lower here)" if high < 0 else "(alike)"
 
 

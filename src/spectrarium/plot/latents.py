@@ -1,4 +1,4 @@
-"""What each latent does to the spectrum: the mean, and what ± 2 σ along the latent make of it."""
+"""What each latent does to the spectrum: the mean, and what both ends of the latent make of it."""
 
 from __future__ import annotations
 
@@ -29,18 +29,20 @@ _NEAR_KMS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """Where a latent acts most: wavelength, Å, and the line that lies there."""
+    """A line where a latent acts most, and its wavelength as observed, Å."""
 
     wave_aa: float
     line: Line
 
 
-def strongest_lines(wave_aa: NDArray[Any], change: NDArray[Any], most: int = 6) -> tuple[Peak, ...]:
+def strongest_lines(
+    wave_aa: NDArray[Any], change: NDArray[Any], z: float = 0.0, most: int = 6
+) -> tuple[Peak, ...]:
     """Lines at the strongest narrow features of a latent's effect, strongest first.
 
-    wave_aa : (n,) Å, vacuum, rest (or small velocities) · change : (n,) flux between ± 2 σ
+    wave_aa : (n,) Å, vacuum · change : (n,) flux between the two ends of the latent
+    z : of the source, known to some 600 km/s; else the names would be wrong
     A feature is a departure from the change's own running median over 3 % of the wavelength.
-    Valid for: spectra at rest within some 600 km/s; of redshifted ones the names would be wrong.
     """
     from scipy.ndimage import gaussian_filter1d, median_filter
     from scipy.signal import find_peaks
@@ -52,17 +54,18 @@ def strongest_lines(wave_aa: NDArray[Any], change: NDArray[Any], most: int = 6) 
     noise = 1.4826 * float(np.median(narrow)) + 1e-12
     at, facts = find_peaks(narrow, prominence=5.0 * noise)
     ranked = at[np.argsort(-facts["prominences"])]
-    kinds = tuple(k for k in LineKind if k is not LineKind.QUASAR)
-    known = lines_between(float(wave_aa[0]), float(wave_aa[-1]), kinds=kinds)
+    far = z > 0.3  # ultraviolet lines are in sight, and what has them is no star
+    kinds = tuple(k for k in LineKind if k is not (LineKind.STELLAR if far else LineKind.QUASAR))
+    known = lines_between(float(wave_aa[0]), float(wave_aa[-1]), z=z, kinds=kinds)
     reach = max(_NEAR_KMS / C_KMS, 2.0 * step)
     found: list[Peak] = []
     for i in ranked.tolist():
-        near = [(entry.weight, abs(w / wave_aa[i] - 1), entry) for entry, w in known
+        near = [(entry.weight, abs(w / wave_aa[i] - 1), w, entry) for entry, w in known
                 if abs(w / wave_aa[i] - 1) < reach]  # fmt: skip
         if near:
-            entry = min(near, key=lambda n: (n[0], n[1]))[2]
+            _, _, where, entry = min(near, key=lambda n: (n[0], n[1]))
             if entry.label not in {p.line.label for p in found}:
-                found.append(Peak(float(wave_aa[i]), entry))
+                found.append(Peak(float(where), entry))
         if len(found) == most:
             break
     return tuple(found)
@@ -72,7 +75,7 @@ def latents_figure(
     effects: Sequence[LatentEffect], wave_aa: NDArray[Any], *, frame: str = "observed",
     heading: str = "", dark: bool = False,
 ) -> Figure:  # fmt: skip
-    """A grid of panels: what ± 2 σ along each latent do to the mean spectrum.
+    """A grid of panels: the mean spectrum, and what both ends of each latent make of it.
 
     Parameters
     ----------
@@ -87,7 +90,7 @@ def latents_figure(
     columns = 1 if len(effects) <= 3 else 2
     rows = math.ceil(len(effects) / columns)
     with themed(theme):
-        figure = new_figure(1800 if columns == 2 else 1500, max(1100, 160 + 300 * rows))
+        figure = new_figure(1800 if columns == 2 else 1500, max(1100, 160 + 340 * rows))
         grid = figure.add_gridspec(rows, columns)
         first: Axes | None = None
         for i, effect in enumerate(effects):
@@ -98,8 +101,7 @@ def latents_figure(
             if i == 0:
                 axes.legend(loc="best", ncols=3)
         words = {"observed": "observed frame", "rest": "rest frame", "unknown": "frame unknown"}
-        named = "" if frame == "rest" else "; lines are marked where they are at rest"
-        figure.supxlabel(f"Vacuum wavelength [Å], {words.get(frame, frame)}{named}", fontsize=10)
+        figure.supxlabel(f"Vacuum wavelength [Å], {words.get(frame, frame)}", fontsize=10)
         figure.supylabel("Flux / median", fontsize=10)
         if heading:
             figure.suptitle(heading, x=0.01, ha="left", fontweight="bold", fontsize=12)
@@ -109,17 +111,18 @@ def latents_figure(
 def _draw(
     axes: Axes, effect: LatentEffect, wave: NDArray[Any], theme: Style, room_px: float
 ) -> None:
-    draw_flux(axes, wave, effect.minus, theme.second, linewidth=0.9, label="−2 σ")
-    draw_flux(axes, wave, effect.plus, theme.accent, linewidth=0.9, label="+2 σ")
+    draw_flux(axes, wave, effect.minus, theme.second, linewidth=0.9, label="2.3 % end")
+    draw_flux(axes, wave, effect.plus, theme.accent, linewidth=0.9, label="97.7 % end")
     draw_flux(axes, wave, effect.mean, theme.ink, linewidth=0.7, alpha=0.8, label="mean")
     axes.set_xlim(float(wave[0]), float(wave[-1]))
     both = np.concatenate([effect.minus, effect.plus, effect.mean])
     low, high = np.percentile(both, [0.05, 99.95])
     pad = 0.08 * max(float(high - low), 1e-6)
     axes.set_ylim(low - pad, high + pad)
-    peaks = strongest_lines(wave, effect.plus - effect.minus)
-    draw_lines(axes, sorted(((p.line, p.line.wave_vac_aa) for p in peaks), key=lambda x: x[1]),
-               theme, room_px)  # fmt: skip
+    change = effect.plus - effect.minus
+    peaks = () if effect.z is None else strongest_lines(wave, change, effect.z)
+    named = sorted(((p.line, p.wave_aa) for p in peaks), key=lambda pair: pair[1])
+    draw_lines(axes, named, theme, room_px)
     pad = 34 if peaks else 6  # upright labels stand below the title
     axes.set_title(f"Latent {effect.index}", loc="left", pad=pad, fontweight="bold", gid="title")
     axes.set_title(effect.note, loc="right", pad=pad, color=theme.faint, fontsize="small",

@@ -59,7 +59,8 @@ _CLASSES = ("obj_class", "class", "target_class", "classification")
 _NOT_QUANTITIES = (
     "ra", "dec", "s_ra", "s_dec", "raj2000", "dej2000", "glon", "glat", "l", "b", "uid", "name",
     "object", "filename", "file", "path", "url", "note", "notes", "origin", "reference", "bibcode",
-    "medium", "frame", "split", "n_pix", "layout",
+    "medium", "frame", "split", "n_pix", "npix", "layout", "zwarning", "z_noqso", "resolution",
+    "wmin_a", "wmax_a", "label_source", "flux_kind", "wave_frame", "key", "repo", "run2d",
 )  # fmt: skip
 _NOT_ENDINGS = (
     "_id", "id", "err", "error", "_sigma", "_flag", "_file", "_name", "_unit", "hash", "_n",
