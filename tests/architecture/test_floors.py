@@ -23,7 +23,6 @@ LONG_FILES = {
         560,
         "the commit protocol: its steps are only right in sight of each other",
     ),
-    "run/embedding.py": (460, "grouping, fitting and extending share one pass and its report"),
     "read/fits.py": (450, "one parser: header, data layout and gzip are one state"),
     "read/fits_columns.py": (430, "one table of column forms, read by value and by row"),
 }
