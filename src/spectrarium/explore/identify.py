@@ -109,7 +109,8 @@ def _of_the_observer(region: Region, pair: Pair, shift: float) -> tuple[Identifi
         shared = min(region.hi_aa, high) - max(region.lo_aa, low)
         if shared > 0.5 * width or (shared > 0 and shared > 0.5 * (high - low) and
                                     width < 3 * (high - low)):  # fmt: skip
-            out.append(Identified(f"⊕ {label}", f"telluric_{label}", 0.5 * (low + high),
+            at = 0.5 * (max(region.lo_aa, low) + min(region.hi_aa, high))
+            out.append(Identified(f"⊕ {label}", f"telluric_{label}", at,
                                   "telluric", f"telluric band of {label}"))  # fmt: skip
     pad = max(2.0 * _pixel_aa(pair.wave, region), 2.0)
     for entry, at in lines_between(region.lo_aa / (1 + shift) - pad,
