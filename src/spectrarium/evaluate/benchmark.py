@@ -36,13 +36,16 @@ class Plan:
     """What is evaluated. data : folder of labelled pools; None = the mock survey only
 
     mock : its size, 0 = none · corpora : names, () = all that can be had · seeds : how many
+    own_seeds, own_steps : (encoder, number) of those that get other numbers than the rest
     tag_encoders : that get tags; the others only embed · workers : that make the mock survey
     """
 
     data: Path | None = None
-    mock: int = 30_000
+    mock: int = 40_000
     encoders: tuple[str, ...] = ENCODERS
     seeds: int = 3
+    own_seeds: tuple[tuple[str, int], ...] = ()
+    own_steps: tuple[tuple[str, int], ...] = ()
     corpora: tuple[str, ...] = ()
     tag_encoders: tuple[str, ...] = ENCODERS
     device: str = "auto"
@@ -63,8 +66,16 @@ class Plan:
         if nobody:
             raise UsageError(f"no encoder is called {nobody[0]!r}", code="unknown_encoder",
                              remedy=f"choose among: {', '.join(encoder_names())}")  # fmt: skip
-        if self.seeds < 1 or not self.encoders:
-            raise UsageError("an evaluation needs a seed and an encoder at least", code="bad_plan")
+        named = [name for name, _ in (*self.own_seeds, *self.own_steps)]
+        strangers = [name for name in named if name not in self.encoders]
+        if strangers:
+            raise UsageError(f"{strangers[0]!r} is not among the encoders", code="unknown_encoder",
+                             remedy=f"evaluated are: {', '.join(self.encoders)}")  # fmt: skip
+        least = min([self.seeds, self.effort.steps, *dict(self.own_seeds).values(),
+                     *dict(self.own_steps).values()])  # fmt: skip
+        if least < 1 or not self.encoders:
+            raise UsageError("an evaluation needs a seed, a step and an encoder at least",
+                             code="bad_plan")  # fmt: skip
         if 0 < self.mock < LEAST_MOCK:
             raise UsageError(f"a mock survey of {self.mock} says nothing", code="bad_plan",
                              remedy=f"ask for {LEAST_MOCK} spectra or more")  # fmt: skip
@@ -208,12 +219,13 @@ def _methods(plan: Plan) -> Iterator[tuple[str, int]]:
     yield CHANCE, 0
     yield RAW, 0
     for encoder in plan.encoders:
-        for seed in range(plan.seeds):
+        for seed in range(dict(plan.own_seeds).get(encoder, plan.seeds)):
             yield encoder, seed
 
 
 def _effort(plan: Plan, method: str) -> Effort:
-    return replace(plan.effort, tagged=method in plan.tag_encoders)
+    steps = dict(plan.own_steps).get(method, plan.effort.steps)
+    return replace(plan.effort, tagged=method in plan.tag_encoders, steps=steps)
 
 
 def _key(plan: Plan, corpus: str, method: str, seed: int, data: str) -> Key:

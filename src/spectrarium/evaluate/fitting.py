@@ -30,7 +30,7 @@ def made(name: str, corpus: Corpus, seed: int, steps: int) -> Encoder:
     kind: Any = encoder_named(name)
     settings = kind(corpus.domain).settings
     known = {f.name for f in fields(settings)}
-    n_train = len(corpus.train_rows)
+    n_train = len(corpus.fit_rows)
     changes: dict[str, Any] = {"seed": seed} if "seed" in known else {}
     if "n_components" in known:
         changes["n_components"] = max(2, min(settings.n_components, n_train // 4))

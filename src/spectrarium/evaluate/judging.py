@@ -36,7 +36,7 @@ class Effort:
     per_kind: int = 25
     raw: int = retrieval.MOST_RAW
     heads: tuple[str, ...] = ("ridge",)
-    trees: int = 100
+    trees: int = 50
     tagged: bool = True
     weird: bool = True
 
@@ -83,6 +83,9 @@ def judge(
     scored = strange.outlier_scores(corpus, encoder, code.vectors, task.who, forest, progress)
     measures |= strange.found(task.who, scored)
     facts["recall_by_kind"] = _by_kind(task.who, measures)
+    if task.who.together:
+        stars, theirs = strange.within_class(corpus, task.who, scored, "STAR")
+        measures |= strange.found(stars, theirs, among="stars")
     measures |= _wrong_z(corpus, search)
     intervals, facts["no_probe"] = nuisance.probed(corpus, code.vectors * scale)
     if effort.tagged and first:
@@ -110,6 +113,9 @@ def tag_facts(report: tagged.TagReport, corpus: Corpus) -> dict[str, Any]:
 def by_chance(task: Task) -> Result:
     """What answers that look at nothing would give."""
     measures = retrieval.by_chance(task.questions) | strange.chance(task.who)
+    if task.who.together:
+        stars, _ = strange.within_class(task.corpus, task.who, {}, "STAR")
+        measures |= strange.chance(stars, "stars")
     wrong = task.corpus.facts.get("wrong_z")
     if wrong is not None:
         rows = _with_claims(task.corpus)
@@ -152,7 +158,7 @@ def _wrong_z(corpus: Corpus, search: retrieval.ByVectors) -> dict[str, Measured]
 def _by_kind(who: strange.Population, measures: dict[str, Measured]) -> dict[str, dict[str, float]]:
     out: dict[str, dict[str, float]] = {}
     for name, measured in measures.items():
-        if name.startswith("planted recall"):
+        if name.startswith("planted recall") and len(measured.values) == len(who.kind):
             score = name.rsplit(" ", 1)[1]
             out[score] = {str(k): round(float(measured.values[who.kind == k].mean()), 4)
                           for k in np.unique(who.kind)}  # fmt: skip

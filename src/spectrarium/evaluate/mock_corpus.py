@@ -76,7 +76,7 @@ def make_piece(survey: MockSurvey, piece: Piece) -> tuple[list[Truth], Prepared,
 def mock_corpus(
     n: int, seed: int = 1, workers: int = 1, progress: Progress | None = None
 ) -> Corpus:
-    """A mock survey of `n` spectra, 30 % to learn from and 70 % held out.
+    """A mock survey of `n` spectra, about half of them held out.
 
     workers : processes that make it; 1 = this one. Memory: 8 bytes a pixel, 31 kB a spectrum.
     """

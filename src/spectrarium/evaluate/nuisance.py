@@ -12,7 +12,7 @@ from ..explore.meaning import probe
 from .bootstrap import Interval
 from .corpus import Corpus
 
-MOST = 3_000
+MOST = 2_000
 """Spectra that probes look at: a random choice of more."""
 KINDS = ("ridge", "knn")
 _RESAMPLES = 300

@@ -28,10 +28,23 @@ _BLOCK = 512
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """One score of normal and of odd spectra, each against what is usual at its S/N."""
+    """One score, positive and rising with strangeness, of normal and of odd spectra, and their
+    S/N; NaN = abstains."""
 
     normal: NDArray[np.float64]
     odd: NDArray[np.float64]
+    snr: NDArray[np.float64]
+    odd_snr: NDArray[np.float64]
+
+    def within(self, normal: NDArray[np.bool_], odd: NDArray[np.bool_]) -> Scored:
+        """The same score among some of the population."""
+        return Scored(self.normal[normal], self.odd[odd], self.snr[normal], self.odd_snr[odd])
+
+    def significance(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Of normal and odd: σ above what is usual at that S/N among the normal ones."""
+        trend = Trend.of(self.normal, self.snr)
+        return (trend.significance(self.normal, self.snr),
+                trend.significance(self.odd, self.odd_snr))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,21 +85,13 @@ def outlier_scores(
     odd_vectors, odd_value = _reconstruction(encoder, who.odd)
     _, normal_value = _reconstruction(encoder, corpus.batch, who.normal)
     snr, odd_snr = corpus.batch.snr[who.normal], who.odd.snr
-    out = {"reconstruction": _against_usual(normal_value, odd_value, snr, odd_snr)}
+    out = {"reconstruction": Scored(normal_value, odd_value, snr, odd_snr)}
     near = _Density(corpus, vectors * scale, who, odd_vectors * scale)
-    out["density"] = _against_usual(near.normal, near.odd, snr, odd_snr)
+    out["density"] = Scored(near.normal, near.odd, snr, odd_snr)
     if forest is not None:
         weird = _weirdness(vectors * scale, odd_vectors * scale, who, forest, progress or Silent())
-        out["weirdness"] = _against_usual(*weird, snr, odd_snr)
+        out["weirdness"] = Scored(*weird, snr, odd_snr)
     return out
-
-
-def _against_usual(
-    normal: NDArray[np.float64], odd: NDArray[np.float64], snr: NDArray[np.float64],
-    odd_snr: NDArray[np.float64],
-) -> Scored:  # fmt: skip
-    trend = Trend.of(normal, snr)
-    return Scored(trend.significance(normal, snr), trend.significance(odd, odd_snr))
 
 
 def _reconstruction(
@@ -161,28 +166,50 @@ def _weirdness(
     return weird[:n], weird[n:]
 
 
-def found(who: Population, scored: dict[str, Scored], seed: int = 0) -> dict[str, Measured]:
+def found(
+    who: Population, scored: dict[str, Scored], seed: int = 0, among: str = ""
+) -> dict[str, Measured]:
     """Recall among the strangest 1 % (see `_ranked`) and average precision, by oddity.
 
     A tie of scores is a tie of ranks. Average precision is the mean over oddities of the precision
     at the rank of each. Rounds of 1 % odd ones: each oddity has its turn in each of 5 shuffles.
+
+    among : what the population is called in the measures' names, '' = everything
     """
-    names = [*scored, "combined"] if {"reconstruction", "density"} <= set(scored) else [*scored]
+    sigma = {name: score.significance() for name, score in scored.items()}
+    names = [*sigma, "combined"] if {"reconstruction", "density"} <= set(sigma) else [*sigma]
     units = np.arange(len(who.kind))
     sums = {name: np.zeros((2, len(who.kind))) for name in names}
     turns = np.zeros(len(who.kind))
     for odd in _rounds(who, np.random.default_rng([seed, 5])):
         turns[odd] += 1
         for name in names:
-            normal, strange = _values(scored, name, odd)
-            hit, precision = _ranked(normal, strange)
+            hit, precision = _ranked(*_values(sigma, name, odd))
             sums[name][0, odd] += hit
             sums[name][1, odd] += precision
     out = {}
     for name in names:
-        out[f"planted recall@1% {name}"] = Measured(sums[name][0] / turns, who.objects, units)
-        out[f"planted AP {name}"] = Measured(sums[name][1] / turns, who.objects, units)
+        recall, precision = sums[name] / turns
+        out[measure_name("recall@1%", name, among)] = Measured(recall, who.objects, units)
+        out[measure_name("AP", name, among)] = Measured(precision, who.objects, units)
     return out
+
+
+def measure_name(what: str, score: str, among: str = "") -> str:
+    """``planted recall@1% combined``, ``planted recall@1% among stars: combined``."""
+    return f"planted {what} {f'among {among}: ' if among else ''}{score}"
+
+
+def within_class(
+    corpus: Corpus, who: Population, scored: dict[str, Scored], label: str
+) -> tuple[Population, dict[str, Scored]]:
+    """The same question asked within one class, as a user would who knows what is common."""
+    normal = corpus.label[who.normal] == label
+    odd_rows = np.flatnonzero(corpus.test & (corpus.oddity != ""))
+    odd = corpus.label[odd_rows] == label
+    part = Population(who.normal[normal], chosen(who.odd, np.flatnonzero(odd)), who.objects[odd],
+                      who.kind[odd], who.together, int(normal.sum()))  # fmt: skip
+    return part, {name: score.within(normal, odd) for name, score in scored.items()}
 
 
 def _rounds(who: Population, rng: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -201,12 +228,12 @@ def _rounds(who: Population, rng: np.random.Generator) -> list[NDArray[np.int64]
 
 
 def _values(
-    scored: dict[str, Scored], name: str, odd: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    sigma: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]], name: str,
+    odd: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
     if name != "combined":
-        return scored[name].normal, scored[name].odd[odd]
-    parts = [np.concatenate([scored[k].normal, scored[k].odd[odd]])
-             for k in ("reconstruction", "density")]  # fmt: skip
+        return sigma[name][0], sigma[name][1][odd]
+    parts = [np.concatenate([sigma[k][0], sigma[k][1][odd]]) for k in ("reconstruction", "density")]
     value = combined(parts)
     return value[: -len(odd)], value[-len(odd) :]
 
@@ -231,14 +258,15 @@ def _ranked(
     return (rank <= most).astype(np.float64), place / rank
 
 
-def chance(who: Population) -> dict[str, Measured]:
+def chance(who: Population, among: str = "") -> dict[str, Measured]:
     """What a random order gives."""
     n = who.n_normal
     m = len(who.kind) if who.together else max(1, round(SHARE * n))
     share = max(m, round(SHARE * (n + m))) / (n + m)
     units = np.arange(len(who.kind))
-    fair = np.full(len(who.kind), share)
-    base = np.full(len(who.kind), m / (n + m))
-    names = ("combined", "reconstruction", "density", "weirdness")
-    recall = {f"planted recall@1% {k}": Measured(fair, who.objects, units) for k in names}
-    return recall | {f"planted AP {k}": Measured(base, who.objects, units) for k in names}
+    out = {}
+    for score in ("combined", "reconstruction", "density", "weirdness"):
+        for what, value in (("recall@1%", share), ("AP", m / (n + m))):
+            fair = np.full(len(who.kind), value)
+            out[measure_name(what, score, among)] = Measured(fair, who.objects, units)
+    return out

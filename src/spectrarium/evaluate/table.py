@@ -30,7 +30,9 @@ def measure_names(evaluation: Evaluation, corpus: str) -> list[str]:
 
 def _place(name: str) -> tuple[int, str]:
     order = ["precision", "MAE", *(f"planted recall@1% {s}" for s in _SCORES),
-             *(f"planted AP {s}" for s in _SCORES), "wrong z", "R²", "tag σ", "tag bias",
+             *(f"planted AP {s}" for s in _SCORES),
+             *(f"planted recall@1% among stars: {s}" for s in _SCORES),
+             *(f"planted AP among stars: {s}" for s in _SCORES), "wrong z", "R²", "tag σ", "tag bias",
              "tag"]  # fmt: skip
     return next(i for i, start in enumerate(order) if name.startswith(start)), name
 
@@ -202,17 +204,20 @@ def conditions(evaluation: Evaluation) -> str:
     effort = plan.effort
     lines = [
         f"Conditions. spectrarium {version('spectrarium')}, code {code_fingerprint()}; "
-        f"{plan.seeds} seeds (tags and weirdness: the first); intervals are 95 % bootstrap over "
+        f"{_each(plan.seeds, plan.own_seeds)} seeds (tags and weirdness: the first); intervals are 95 % bootstrap over "
         "objects and seeds, of coverage 95 % binomial, of R² bootstrap over objects; Δ is the "
         "paired difference to PCA, bold where it is an improvement beyond its interval, italic "
         "where it is a loss.",
         "Splits are by object, by the first byte of BLAKE3 of its name: train < 154 (mock survey: "
-        "< 77), test the others. Encoders are fitted without labels on train objects; queries are "
+        "< 124), test the others. Encoders are fitted without labels on train objects; queries are "
         "test objects' spectra, answers come from all spectra of other objects.",
-        f"Raw χ² and its Δ: {effort.raw} queries at most. Networks: {effort.steps} steps at most, "
+        f"Raw χ² and its Δ: {effort.raw} queries at most. Networks: "
+        f"{_each(effort.steps, plan.own_steps)} steps at most, "
         f"at least 4 epochs. Oddities planted into test spectra: {effort.per_kind} of each kind, "
         "1 % of the population at a time; combined = rank combination of reconstruction and "
-        "density. Tags: " + ", ".join(effort.heads) + " head, conformal; real corpora in five "
+        "density, each against what is usual at its S/N. Tags: "
+        + ", ".join(effort.heads)
+        + " head, conformal; real corpora in five "
         "rotations by object. Weirdness: one forest of "
         f"{effort.trees} trees.",
     ]
@@ -224,6 +229,11 @@ def conditions(evaluation: Evaluation) -> str:
             f"held out; label: {about.label_name}; odd: {odd or 'none'}"
         )
     return "\n".join([*lines[:3], "", *lines[3:]])
+
+
+def _each(rest: int, own: tuple[tuple[str, int], ...]) -> str:
+    """``3 (conv: 1)``."""
+    return f"{rest} ({', '.join(f'{k}: {v}' for k, v in own)})" if own else str(rest)
 
 
 def record(evaluation: Evaluation) -> dict[str, Any]:
