@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,6 @@ from .output import emit, error_console, json_option, progress_bar
 
 if TYPE_CHECKING:
     from ..evaluate.benchmark import Plan
-
-
-def _words(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(w.strip() for w in text.split(",") if w.strip())
 
 
 @click.command()
@@ -29,25 +26,36 @@ def _words(text: str | None) -> tuple[str, ...] | None:
     "--mock",
     type=click.IntRange(0),
     default=None,
-    help="Spectra of the mock survey, 70 % of them held out [default: 30000].",
+    help="Spectra of the mock survey, half of them held out [default: 40000].",
 )
 @click.option(
-    "--encoders", default=None, help="Comma-separated [default: pca,patch,dense,conv,gfnet]."
+    "--encoders", default=None, metavar="NAME,…", help="[default: pca,patch,dense,conv,gfnet]"
 )
-@click.option("--seeds", type=click.IntRange(1), default=None, help="[default: 3]")
+@click.option(
+    "--seeds",
+    default=None,
+    metavar="N[,NAME=N…]",
+    help="How many, and of single encoders [default: 3].",
+)
 @click.option(
     "--corpora",
     default=None,
-    help="Comma-separated: mock, sdss, miles, lamost, snid, templates [default: all].",
+    metavar="NAME,…",
+    help="mock, sdss, miles, lamost, snid, templates [default: all].",
 )
 @click.option(
-    "--tag-encoders", default=None, help="Encoders whose vectors are tagged with [default: all]."
+    "--tag-encoders",
+    default=None,
+    metavar="NAME,…",
+    help="Encoders whose vectors are tagged with [default: all].",
 )
-@click.option("--heads", default=None, help="Heads tried for tags [default: ridge].")
+@click.option(
+    "--heads", default=None, metavar="NAME,…", help="Heads tried for tags [default: ridge]."
+)
 @click.option(
     "--steps",
-    type=click.IntRange(1),
     default=None,
+    metavar="N[,NAME=N…]",
     help="Gradient steps of a network at most [default: 1000].",
 )
 @click.option("--quick", is_flag=True, help="Tiny sizes: does it work? A minute at most.")
@@ -75,7 +83,9 @@ def _words(text: str | None) -> tuple[str, ...] | None:
     help="The table as a file.",
 )
 @json_option
-def command(out: Path | None, table: Path | None, work: Path, as_json: bool, **words: Any) -> None:
+def command(
+    out: Path | None, table: Path | None, work: Path, as_json: bool, **words: Any
+) -> None:  # fmt: skip
     """The science benchmark: every encoder against chance, pixels and PCA, in one table.
 
     Needs no archive. Retrieval, labels of neighbours, planted oddities, nuisances and calibrated
@@ -90,13 +100,12 @@ def command(out: Path | None, table: Path | None, work: Path, as_json: bool, **w
             path.parent.mkdir(parents=True, exist_ok=True)
     with progress_bar() as bar:
         found = evaluate(plan, work, bar)
-    text = markdown(found)
-    values = record(found)
+    text, values = markdown(found), record(found)
     if out is not None:
-        text_of = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
-        out.write_text(text_of + "\n", "utf-8")
+        whole = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+        out.write_text(whole + "\n", encoding="utf-8")
     if table is not None:
-        table.write_text(text, "utf-8")
+        table.write_text(text, encoding="utf-8")
     if as_json:
         emit(values)
         return
@@ -105,21 +114,43 @@ def command(out: Path | None, table: Path | None, work: Path, as_json: bool, **w
 
 
 def _plan(
-    data: Path | None, mock: int | None, encoders: str | None, seeds: int | None,
-    corpora: str | None, tag_encoders: str | None, heads: str | None, steps: int | None,
+    data: Path | None, mock: int | None, encoders: str | None, seeds: str | None,
+    corpora: str | None, tag_encoders: str | None, heads: str | None, steps: str | None,
     quick: bool, device: str, workers: int,
 ) -> Plan:  # fmt: skip
-    from dataclasses import replace
-
     from ..evaluate.benchmark import Plan
 
+    n_seeds, own_seeds = _counts(seeds, "--seeds")
+    n_steps, own_steps = _counts(steps, "--steps")
     chosen: dict[str, Any] = {
-        "data": data, "mock": mock, "encoders": _words(encoders), "seeds": seeds,
-        "corpora": _words(corpora), "tag_encoders": _words(tag_encoders), "device": device,
-        "workers": workers,
+        "data": data, "mock": mock, "encoders": _words(encoders), "seeds": n_seeds,
+        "own_seeds": own_seeds, "own_steps": own_steps, "corpora": _words(corpora),
+        "tag_encoders": _words(tag_encoders), "device": device, "workers": workers,
     }  # fmt: skip
     given = {k: v for k, v in chosen.items() if v is not None}
     plan = Plan.quick(**given) if quick else Plan(**given)
-    effort: dict[str, Any] = {"heads": _words(heads), "steps": steps}
+    effort: dict[str, Any] = {"heads": _words(heads), "steps": n_steps}
     changed = {k: v for k, v in effort.items() if v is not None}
     return replace(plan, effort=replace(plan.effort, **changed))
+
+
+def _words(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(w.strip() for w in text.split(",") if w.strip())
+
+
+def _counts(text: str | None, option: str) -> tuple[int | None, tuple[tuple[str, int], ...] | None]:
+    """``3,conv=1`` → 3 and (("conv", 1),)."""
+    everyone: int | None = None
+    own: list[tuple[str, int]] = []
+    for word in _words(text) or ():
+        name, _, number = word.rpartition("=")
+        if not number.isdecimal() or int(number) < 1:
+            raise click.BadParameter(
+                f"{word!r} is neither a whole number of at least 1 nor NAME=NUMBER",
+                param_hint=option,
+            )
+        if name:
+            own.append((name, int(number)))
+        else:
+            everyone = int(number)
+    return everyone, tuple(own) or None

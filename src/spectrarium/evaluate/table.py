@@ -32,8 +32,8 @@ def _place(name: str) -> tuple[int, str]:
     order = ["precision", "MAE", *(f"planted recall@1% {s}" for s in _SCORES),
              *(f"planted AP {s}" for s in _SCORES),
              *(f"planted recall@1% among stars: {s}" for s in _SCORES),
-             *(f"planted AP among stars: {s}" for s in _SCORES), "wrong z", "R²", "tag σ", "tag bias",
-             "tag"]  # fmt: skip
+             *(f"planted AP among stars: {s}" for s in _SCORES), "wrong z", "R²", "tag σ",
+             "tag bias", "tag"]  # fmt: skip
     return next(i for i, start in enumerate(order) if name.startswith(start)), name
 
 
@@ -202,24 +202,24 @@ def conditions(evaluation: Evaluation) -> str:
     """How the numbers came about, in a few lines."""
     plan = evaluation.plan
     effort = plan.effort
+    seeds, steps = _each(plan.seeds, plan.own_seeds), _each(effort.steps, plan.own_steps)
     lines = [
-        f"Conditions. spectrarium {version('spectrarium')}, code {code_fingerprint()}; "
-        f"{_each(plan.seeds, plan.own_seeds)} seeds (tags and weirdness: the first); intervals are 95 % bootstrap over "
-        "objects and seeds, of coverage 95 % binomial, of R² bootstrap over objects; Δ is the "
-        "paired difference to PCA, bold where it is an improvement beyond its interval, italic "
-        "where it is a loss.",
+        f"Conditions. spectrarium {version('spectrarium')}, code {code_fingerprint()}; {seeds} "
+        "seeds (tags and weirdness: the first); intervals are 95 % bootstrap over objects and "
+        "seeds, of coverage 95 % binomial, of R² bootstrap over objects; Δ is the paired difference "
+        "to PCA, bold where it is an improvement beyond its interval, italic where it is a loss.",
         "Splits are by object, by the first byte of BLAKE3 of its name: train < 154 (mock survey: "
-        "< 124), test the others. Encoders are fitted without labels on train objects; queries are "
-        "test objects' spectra, answers come from all spectra of other objects.",
-        f"Raw χ² and its Δ: {effort.raw} queries at most. Networks: "
-        f"{_each(effort.steps, plan.own_steps)} steps at most, "
-        f"at least 4 epochs. Oddities planted into test spectra: {effort.per_kind} of each kind, "
-        "1 % of the population at a time; combined = rank combination of reconstruction and "
-        "density, each against what is usual at its S/N. Tags: "
-        + ", ".join(effort.heads)
-        + " head, conformal; real corpora in five "
-        "rotations by object. Weirdness: one forest of "
-        f"{effort.trees} trees.",
+        "< 124), test the others. Encoders are fitted without labels on train objects (8,000 "
+        "spectra at most); queries are test objects' spectra, answers come from all spectra of "
+        "other objects.",
+        f"Raw χ² and its Δ: {effort.raw} queries at most. Networks: {steps} steps at most, at least "
+        f"4 epochs. Oddities planted into test spectra: {effort.per_kind} of each kind, 1 % of the "
+        "population at a time; combined = rank combination of reconstruction and density, each "
+        f"against what is usual at its S/N. Tags: {', '.join(effort.heads)} head, conformal; real "
+        'corpora in five rotations by object; "z of all" are the redshifts of everything but sky. '
+        f"Weirdness: one forest of {effort.trees} trees. wrong z recall: of good spectra with a "
+        "wrong catalogue redshift, found by disagreement with neighbours, looking at as many as "
+        "are wrong.",
     ]
     for name, about in evaluation.corpora.items():
         odd = ", ".join(f"{n} {k.replace('_', ' ')}" for k, n in about.oddities.items())
