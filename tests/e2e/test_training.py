@@ -360,7 +360,7 @@ import sys
 from pathlib import Path
 from spectrarium.run.training import train
 from spectrarium.run.train_options import TrainOptions
-train(Path(sys.argv[1]), TrainOptions("dense", latent=2, epochs=40, batch=16, seed=3))
+train(Path(sys.argv[1]), TrainOptions("dense", latent=2, epochs=25, batch=16, seed=3))
 """
 
 
@@ -382,7 +382,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     archive = Archive(root)
     assert archive.names("trained") == archive.names("embeddings") == []
     assert [p.name for p in (root / "models").iterdir()] == [".training"]
-    options = TrainOptions("dense", latent=2, epochs=40, batch=16, seed=3)
+    options = TrainOptions("dense", latent=2, epochs=25, batch=16, seed=3)
     watcher = Watcher()
     (group,) = train(root, options, progress=watcher).groups
     assert watcher.said("resumes in epoch")
@@ -434,6 +434,8 @@ def test_networks_refuse_devices_and_sizes_they_cannot_have(root):
         with pytest.raises(UsageError) as caught:
             train(root, TrainOptions("dense", **options))
         assert caught.value.code == code
+    kept = root / "models" / ".training"
+    assert not kept.exists() or not list(kept.iterdir())
 
 
 def test_too_few_spectra_say_so(tmp_path):

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -69,7 +69,7 @@ def train(
     propose = propose_wide_models if options.any_coverage else propose_models
     left = in_groups(archive, rows, summaries(archive, rows), lambda s: propose(s, rules),
                      trainer.group)  # fmt: skip
-    report.left_out = counted([reason for _, reason in left])
+    report.left_out = counted([reason for _, reason in left + trainer.without])
     _tell_leftovers(archive.root / "models" / ".training", progress)
     if not report.groups:
         reasons = "; ".join(f"{n}: {why}" for why, n in list(report.left_out.items())[:4])
@@ -100,6 +100,7 @@ class _Trainer:
     report: TrainReport
     progress: Progress
     wait_s: float
+    without: Refused = field(default_factory=list)
 
     def group(self, group: ProposedModel, members: Rows) -> Refused:
         """Train, save and register; (row, reason) of those that its preparation refuses."""
@@ -109,13 +110,13 @@ class _Trainer:
         chosen = self._chosen(members)
         settings = settings_for(self.kind, o, group, len(chosen))
         if isinstance(settings, str):
-            return [(int(row), settings) for row in members]
+            return self._given_up(members, settings)
         try:
             model = self.kind(group.domain, settings, name=name)  # type: ignore[call-arg]
         except UsageError as error:
             if error.code != "other_grid":  # a network of others may be for other wavelengths
                 raise
-            return [(int(row), error.what) for row in members]
+            return self._given_up(members, error.what)
         data_job = job_of(self.archive, group.domain, chosen, self._objects_of(chosen))
         job = digest({"data": data_job, "encoder": o.encoder, "settings": plain(settings)})
         if self._there_already(name, job, group, len(members)):
@@ -129,18 +130,22 @@ class _Trainer:
                 least = least_spectra(o.encoder, settings)
                 if len(spool) < least:
                     why = f"fewer than {least} usable spectra in its group"
-                    return [(int(row), why) for row in members]
+                    refused = [(int(row), why) for row in members]
                 try:
-                    self._learn(model, spool, folder, name, job, group, len(members))
+                    if len(spool) >= least:
+                        self._learn(model, spool, folder, name, job, group, len(members))
                 except DataError as error:
                     if error.code != "too_few_spectra":
                         raise
-                    self.progress.note(f"{name}: {error.what}")
-                    return [(int(row), f"too few for this encoder: {error.what}")
-                            for row in members]  # fmt: skip
+                    refused = self._given_up(members, f"too few for this encoder: {error.what}")
             shutil.rmtree(folder, ignore_errors=True)
         folder.with_name(f"{name}.lock").unlink(missing_ok=True)
         return refused
+
+    def _given_up(self, members: Rows, why: str) -> Refused:
+        """Remember that these get no model, whatever their good pixels are."""
+        self.without += [(int(row), why) for row in members]
+        return []
 
     def _chosen(self, members: Rows) -> Rows:
         """The members to learn from, in the order of storage."""
