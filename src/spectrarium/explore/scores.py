@@ -121,11 +121,14 @@ def _mean_of(encoder: Encoder, index: ExactIndex, neighbours: NDArray[Any]) -> N
 
 
 def residuals(
-    encoder: Encoder, flux: NDArray[Any], ivar: NDArray[Any], model: NDArray[Any]
-) -> NDArray[np.float32]:
-    """(n, n_pix) in σ of noise and model scatter, without narrow spikes (see `despiked`)."""
+    encoder: Encoder, flux: NDArray[Any], ivar: NDArray[Any], model: NDArray[Any],
+    spikes: bool = False,
+) -> NDArray[np.float32]:  # fmt: skip
+    """(n, n_pix) in σ of noise and model scatter, narrow spikes cut down unless `spikes` (see
+    `despiked`)."""
     weight = ivar / (1.0 + ivar * encoder.scatter)
-    return despiked(np.where(ivar > 0, (flux - model) * np.sqrt(weight), 0.0))
+    found = np.where(ivar > 0, (flux - model) * np.sqrt(weight), 0.0)
+    return np.asarray(found, np.float32) if spikes else despiked(found)
 
 
 ScoreFunction = Callable[

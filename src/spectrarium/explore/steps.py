@@ -135,15 +135,9 @@ def _shape(
     ratio: NDArray[np.float64], variance: NDArray[np.float64], at: int
 ) -> tuple[int, float, float] | None:
     """Centre, relative height and gain of a break that is shaped like a step, else None."""
-    steepest = (0.0, at)
-    for c in range(at - _SEARCH, at + _SEARCH + 1):
-        left, right = ratio[c - _NARROW : c], ratio[c + 1 : c + 1 + _NARROW]
-        if np.isfinite(left).sum() < 4 or np.isfinite(right).sum() < 4:
-            continue
-        here = float(np.nanmedian(right) - np.nanmedian(left))
-        if abs(here) > abs(steepest[0]):
-            steepest = (here, c)
-    narrow, centre = steepest
+    centre = _centre(ratio, at)
+    narrow = float(np.nanmedian(ratio[centre + 1 : centre + 1 + _NARROW])
+                   - np.nanmedian(ratio[centre - _NARROW : centre]))  # fmt: skip
     around = slice(max(centre - 2 * WINDOW, 0), centre + 2 * WINDOW)
     y, v = ratio[around], variance[around]
     known = np.isfinite(y) & np.isfinite(v)
@@ -164,6 +158,22 @@ def _shape(
     if not SHARPNESS[0] <= narrow / height <= SHARPNESS[1]:
         return None
     return centre, float(height / base), float(gain)
+
+
+def _centre(ratio: NDArray[np.float64], at: int) -> int:
+    """Where means of a few pixels on both sides differ most (medians would not say which pixel)."""
+    near = ratio[at - _SEARCH - _NARROW : at + _SEARCH + _NARROW + 2]
+    low, high = np.nanpercentile(near, (16, 84)) if np.isfinite(near).any() else (0.0, 0.0)
+    span = float(high - low)
+    limited = np.clip(ratio, low - span, high + span)  # a spike is no step
+    best = (0.0, at)
+    for c in range(at - _SEARCH, at + _SEARCH + 1):
+        left, right = limited[c - _NARROW : c], limited[c + 1 : c + 1 + _NARROW]
+        if np.isfinite(left).sum() < _NARROW // 2 or np.isfinite(right).sum() < _NARROW // 2:
+            continue
+        here = abs(float(np.nanmean(right) - np.nanmean(left)))
+        best = max(best, (here, c))
+    return best[1]
 
 
 def _robust(

@@ -22,6 +22,8 @@ ARTEFACT, ASTROPHYSICAL, UNCLEAR = "artefact", "astrophysical", "unclear"
 BARYCENTRIC_KMS = 31.0
 LOW_SNR, MUCH_MASKED, MUCH_NEGATIVE, MUCH_FLAT = 3.0, 0.25, 0.05, 0.05
 """Median S/N; shares of pixels without information, below −3 σ, and equal to the one before."""
+NO_SIGNAL, FAINT_SHARE = 0.8, 0.25
+"""S/N at which nothing is believed; share in features from which a faint spectrum is."""
 SPIKE_SIGMA = 8.0
 SPIKES, SPIKE_SHARE, ONE_SPIKE_SHARE = 2, 0.2, 0.5
 """So many spikes with so much of the squared departure, or so much for fewer."""
@@ -140,8 +142,8 @@ def _case(
     shift = {"observed": BARYCENTRIC_KMS, "topocentric": 0.0, "barycentric": BARYCENTRIC_KMS}
     return _Case(
         w, f, i, e, weight, np.where(i > 0, (f - e) * np.sqrt(weight), 0.0),
-        # a pixel of one unit width, put on another grid of like pixels: 2/12 of variance
-        math.hypot(fwhm / 2.3548, math.sqrt(2.0 / 12.0)), shift.get(frame), z,
+        # a pixel of unit width adds 1/12 to the variance
+        math.hypot(fwhm / 2.3548, math.sqrt(1.0 / 12.0)), shift.get(frame), z,
     )  # fmt: skip
 
 
@@ -150,7 +152,7 @@ def _quality(case: _Case, snr: float | None) -> list[Reason]:
     if not good.any():
         return [_everywhere("masked", 1.0, "no good pixel")]
     signal = case.flux[good] * np.sqrt(case.ivar[good])
-    level = float(np.median(signal)) if snr is None else snr
+    level = round(float(np.median(signal)) if snr is None else snr, 1) + 0.0  # no minus zero
     out = []
     masked = 1.0 - float(good.mean())
     if masked > MUCH_MASKED:
@@ -164,8 +166,12 @@ def _quality(case: _Case, snr: float | None) -> list[Reason]:
     if same > MUCH_FLAT:
         text = f"{100 * same:.0f} % of the pixels equal the one before: saturated or filled in"
         out.append(_everywhere("flat", 1.0, text))
+    faint = _everywhere("low_snr", 1.0, f"S/N of {level:.1f} per pixel")
+    if level < NO_SIGNAL and not out:
+        return [faint]
     if level < LOW_SNR and not out:
-        out.append(_everywhere("low_snr", 1.0, f"S/N of {level:.1f} per pixel"))
+        seen = sum(r.share for r in _features(case) if r.kind == ASTROPHYSICAL)
+        out += [] if seen > FAINT_SHARE else [faint]
     return out
 
 
@@ -199,7 +205,9 @@ def _spikes(case: _Case) -> list[Reason]:
     near = np.zeros(case.wave.size, bool)
     for offset in range(-2, 3):
         near[sharp + offset] = True
-    share = case.share(near)
+    # what spikes do to the rest of a bright spectrum's fit must not hide them: no limit here
+    beyond = np.maximum(case.residual**2 - 1.0, 0.0)
+    share = max(case.share(near), float(beyond[near].sum() / max(beyond.sum(), 1e-9)))
     if share < (SPIKE_SHARE if sharp.size >= SPIKES else ONE_SPIKE_SHARE):
         return []
     high = sharp[np.argsort(-height[sharp])][:4]

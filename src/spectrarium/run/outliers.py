@@ -176,21 +176,24 @@ def _answer(explorer: Explorer, rank: int, row: int, record: dict[str, Any], sco
     by_model = score in BY_MODEL
     expected = model.decode(encoded.vectors) if by_model else neighbours_mean(
         model, encoded, explorer.index, np.array([record["uid"]]))  # fmt: skip
-    residual = residuals(model, batch.flux, batch.ivar, expected)[0]
-    drivers = regions(domain.wave_aa, residual, MOST_REGIONS)
     z = redshift_of(archive, spectrum, row)
     looks = triage(
         domain.wave_aa, batch.flux[0], batch.ivar[0], expected[0], model.scatter,
         frame=domain.frame, z=z, resolving_power=spectrum.observation.em_res_power,
         snr=float(batch.snr[0]),
     )  # fmt: skip
+    spiky = looks.reasons[0].name == "cosmic_ray"  # then the spikes are what is to be shown
+    residual = residuals(model, batch.flux, batch.ivar, expected, spikes=spiky)[0]
+    drivers = regions(domain.wave_aa, residual, MOST_REGIONS)
+    lines = ("",) * len(drivers) if spiky else _lines(
+        drivers, domain.wave_aa, batch, expected, z, domain.frame)  # fmt: skip
     return Strange(
         row=row, rank=rank, value=record["value"], snr=record["snr"],
         noise_source=record["noise_source"], drivers=drivers, significance=record["significance"],
         reason=record["reason"], model=model.ref.model_id, flux=batch.flux[0], ivar=batch.ivar[0],
         reconstruction=expected[0], expected_by="model" if by_model else "neighbours",
         kind=looks.kind, reasons=looks.reasons, note=record["note"],
-        lines=_lines(drivers, domain.wave_aa, batch, expected, z, domain.frame),
+        lines=lines,
     )  # fmt: skip
 
 
