@@ -116,8 +116,8 @@ def test_a_strong_divergence_makes_the_posterior_the_prior():
     model = Dense(DOMAIN, DenseSettings(latent=3, epochs=40, batch=16, beta=1e4, widths=(32,)))
     model.fit(data, device="cpu")
     out = model.encode(flux, ivar)
-    np.testing.assert_allclose(out.variance, 1.0, atol=0.1)
-    assert np.abs(out.vectors).max() < 0.3
+    assert np.abs(out.variance - 1).mean() < 0.05
+    assert np.abs(out.vectors).mean() < 0.1
 
 
 SHAPES = [
@@ -183,10 +183,7 @@ def test_latents_from_4_to_8192(latent: int):
 def test_what_is_padded_is_not_seen():
     """A grid that needs padding and its padding given as missing pixels are the same input."""
     torch.manual_seed(0)
-    short, whole = (
-        ConvNetwork(1000, ConvSettings(latent=4)),
-        ConvNetwork(1024, ConvSettings(latent=4)),
-    )
+    short, whole = (ConvNetwork(n, ConvSettings(latent=4, layers=6)) for n in (1000, 1024))
     whole.load_state_dict({k: v for k, v in short.state_dict().items() if v.shape != (1000,)},
                           strict=False)  # fmt: skip
     flux, ivar = torch.randn(2, 1000), torch.ones(2, 1000)

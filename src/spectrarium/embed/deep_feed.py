@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,8 @@ _BLOCK_BYTES = 2**20
 """Rows that lie next to each other on disk are read together up to this size."""
 _WINDOW_BYTES = 2**30
 """Training sets larger than this are shuffled within windows of this size, not as a whole."""
+_CACHED = 2**15
+"""Values cleaned at a time on a CPU: they stay in its cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,11 +73,24 @@ def equal_batches(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]
     return [np.sort(rows[i * each : (i + 1) * each]) for i in range(count)]
 
 
-def cleaned(flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Flux and ivar with zeros wherever there is no information, whatever lies there."""
-    good = (ivar > 0) & torch.isfinite(ivar) & torch.isfinite(flux)
-    zero = flux.new_zeros(())
-    return torch.where(good, flux, zero), torch.where(good, ivar, zero)
+def clean(flux: NDArray[np.float32], ivar: NDArray[np.float32]) -> None:
+    """Set both to zero, in place, wherever there is no information, whatever lies there."""
+    flat_flux, flat_ivar = flux.reshape(-1), ivar.reshape(-1)
+    for start in range(0, flat_flux.size, _CACHED):
+        f, i = flat_flux[start : start + _CACHED], flat_ivar[start : start + _CACHED]
+        good = np.abs(f) < np.inf
+        good &= i > 0
+        good &= i < np.inf
+        if not good.all():
+            np.copyto(f, 0, where=~good)
+            np.copyto(i, 0, where=~good)
+
+
+def clean_on_device(flux: torch.Tensor, ivar: torch.Tensor) -> None:
+    """The same as `clean` where the tensors are."""
+    bad = ~((flux.abs() < torch.inf) & (ivar > 0) & (ivar < torch.inf))
+    flux.masked_fill_(bad, 0.0)
+    ivar.masked_fill_(bad, 0.0)
 
 
 class Feed:
@@ -92,7 +106,9 @@ class Feed:
         self.readers = 4 if device.type == "cuda" else 1
         self.ahead = 2 * self.readers
         self._objects = torch.from_numpy(np.ascontiguousarray(data.objects))
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream: torch.cuda.Stream | None = None
+        if device.type == "cuda":
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def __call__(self, batches: list[NDArray[np.int64]]) -> Iterator[Batch]:
         """One batch after the other, in the order given."""
@@ -114,18 +130,20 @@ class Feed:
             yield waiting.popleft().result()
 
     def _read(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, ...]:
-        flux, ivar = (_tensor(a) for a in self.data.take(rows))
+        flux, ivar = (np.ascontiguousarray(a, np.float32) for a in self.data.take(rows))
         at = torch.from_numpy(rows)
-        if self._stream is not None:
-            return flux.pin_memory(), ivar.pin_memory(), self._objects[at].pin_memory(), at
-        return flux, ivar, self._objects[at], at
+        if self._stream is None:
+            clean(flux, ivar)
+            return torch.from_numpy(flux), torch.from_numpy(ivar), self._objects[at], at
+        pinned = (torch.from_numpy(a).pin_memory() for a in (flux, ivar))
+        return *pinned, self._objects[at].pin_memory(), at
 
     def _ahead(self, host: Iterator[tuple[torch.Tensor, ...]]) -> Iterator[Batch]:
         """On CUDA the next batch is on its way while this one is in use."""
         if self._stream is None:
             for flux, ivar, objects, rows in host:
-                sent = (t.to(self.device) for t in (flux, ivar, objects))
-                yield _batch(*sent, rows)
+                there = [t.to(self.device) for t in (flux, ivar, objects)]
+                yield Batch(there[0], there[1], there[2], rows)
             return
         current: tuple[torch.Tensor, ...] | None = None
         for tensors in host:
@@ -142,17 +160,9 @@ class Feed:
 
     def _receive(self, sent: tuple[torch.Tensor, ...]) -> Batch:
         now = torch.cuda.current_stream(self.device)
+        assert self._stream is not None
         now.wait_stream(self._stream)
         for tensor in sent[:3]:
             tensor.record_stream(now)  # else its memory could be given away while in use
-        return _batch(*sent)
-
-
-def _batch(
-    flux: torch.Tensor, ivar: torch.Tensor, objects: torch.Tensor, rows: torch.Tensor
-) -> Batch:
-    return Batch(*cleaned(flux, ivar), objects, rows)
-
-
-def _tensor(array: NDArray[Any]) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+        clean_on_device(sent[0], sent[1])
+        return Batch(sent[0], sent[1], sent[2], sent[3])
