@@ -13,7 +13,7 @@ from .observer import in_overlap, near_band_head
 
 WINDOW = 48
 """Pixels on either side in which the level is taken."""
-_NARROW, _GAP, _SEARCH, _TRIED = 8, 1, 12, 4
+_NARROW, _GAP, _SEARCH, _TRIED = 8, 1, WINDOW // 2 + 4, 4
 LEAST_Z, LEAST_STEP = 8.0, 0.12
 SHARPNESS = (0.7, 1.35)
 """Ratio of the step over 8 pixels to that of lines fitted over 96: a break wider than a few pixels
