@@ -19,13 +19,15 @@ import pytest
 import spectrarium as sp
 from spectrarium.domain.axis import Medium, SpecSys, SpectralAxis
 from spectrarium.domain.derived import ModelRef
-from spectrarium.domain.errors import DataError, TransientError, UsageError
+from spectrarium.domain.errors import DataError, InternalError, TransientError, UsageError
 from spectrarium.domain.observation import Observation, Provenance
 from spectrarium.domain.spectrum import Spectrum, UncertaintyKind
 from spectrarium.embed import encoder as encoders
 from spectrarium.embed.card import write_model
+from spectrarium.embed.domain import ModelDomain, SpectrumSummary
 from spectrarium.embed.encoder import Encoded
-from spectrarium.run import encoding, spooling
+from spectrarium.embed.prepare import Preparer
+from spectrarium.run import encoding, preparing, spooling
 from spectrarium.run.embedding import embed
 from spectrarium.run.train_options import TrainOptions
 from spectrarium.run.trained import trained_models
@@ -221,6 +223,14 @@ def test_what_a_model_does_not_cover_is_left_out_with_the_reason(root, fake):
     assert "covers" in reason
 
 
+def test_the_grid_may_be_coarser_or_finer_and_fewer_spectra_taught(root, fake):
+    (coarse,) = train(root, TrainOptions("fake", max_pixels=100, max_train=40)).groups
+    assert (coarse.pixels, coarse.spectra, coarse.members) == (100, 40, N)
+    (full,) = train(root, TrainOptions("fake")).groups
+    assert full.pixels > 380
+    assert embed(root, "fake").covered == N
+
+
 def test_pca_is_trained_like_the_others_and_still_fits_itself(root):
     archive = sp.open(root)
     with pytest.raises(UsageError, match="no option --batch"):
@@ -393,6 +403,29 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     assert group.model == other.model
     assert embed(root, "dense").covered == N
     assert Archive(root).verify() == []
+
+
+def test_several_processes_prepare_the_same_batches(root, monkeypatch):
+    archive = Archive(root)
+    summary = SpectrumSummary.of(archive.read("s0"))
+    assert ModelDomain(4010.0, 6990.0, 300, frame="observed").covers(summary)[0]
+    preparer = Preparer(ModelDomain(4010.0, 6990.0, 300, frame="observed"))
+    add_spectra(root, spectra(3, 15000.0, 17000.0, start=900))
+    archive = Archive(root)
+    rows = archive.find()[::-1]
+    alone = list(preparing.prepared(archive, preparer, rows, 8, workers=0))
+    both = list(preparing.prepared(archive, preparer, rows, 8, workers=2))
+    assert len(alone) == len(both) == 9
+    for (one, chunk, left), (other, chunk2, left2) in zip(alone, both, strict=True):
+        np.testing.assert_array_equal(chunk, chunk2)
+        np.testing.assert_array_equal(one.flux, other.flux)
+        np.testing.assert_array_equal(one.ivar, other.ivar)
+        assert left == left2
+    assert sum(len(left) for _, _, left in both) == 3
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(InternalError) as caught:
+        list(preparing.prepared(archive, preparer, rows, 8, workers=2))
+    assert caught.value.code == "no_worker"
 
 
 # bad input ------------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ from .output import archive_only, console, emit, json_option, opened, progress_b
     help="Says which spectra are of one object [default: position, else name].",
 )
 @click.option("--max-train", type=click.IntRange(1), default=None, help="Spectra a model at most.")
+@click.option("--max-pixels", type=click.IntRange(16), default=None,
+              help="Of a model's grid [default: 6000]; finer spectra are averaged.")  # fmt: skip
 @click.option("--weights", type=click.Path(path_type=Path), default=None,
               help="Of a network that others trained: aion, specformer.")  # fmt: skip
 @archive_only

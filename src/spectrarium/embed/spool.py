@@ -24,6 +24,8 @@ _FACTS = np.dtype([("scale", "<f8"), ("snr", "<f8"), ("coverage", "<f8"), ("inde
                    ("object", "<i8"), ("noise", "u1")])  # fmt: skip
 _NOISE = tuple(NoiseSource)
 _JOURNAL = "journal.json"
+_PASS_BYTES = 2**27
+"""Flux and ivar of a batch of a pass at most."""
 
 
 class Spool:
@@ -51,7 +53,8 @@ class Spool:
         return out
 
     def _open(self, domain: ModelDomain, folder: Path, rows: int, keep: bool) -> None:
-        self.domain, self.rows, self.folder, self._keep = domain, rows, folder, keep
+        self.domain, self.folder, self._keep = domain, folder, keep
+        self.rows = max(1, min(rows, _PASS_BYTES // (8 * domain.n_pix)))
         self._files: dict[str, BinaryIO] = {}
         try:
             for name in ("flux", "ivar", "facts"):

@@ -23,7 +23,8 @@ from ..embed.spool import Spool
 from ..store.archive import Archive, Rows
 from ..store.writer import Writer, open_writer
 from .encoding import covered_by, encode, held, parts_folder, store
-from .groups import MAX_REFUSED, Refused, counted, free_name, in_groups, prepared, summaries
+from .groups import MAX_REFUSED, Refused, counted, free_name, in_groups, summaries
+from .preparing import prepared
 from .train_options import TrainOptions, least_spectra, settings_for
 from .trained import (
     Trained,

@@ -21,7 +21,8 @@ from ..embed.encoder import Encoder
 from ..embed.prepare import Preparer
 from ..store.archive import Archive, Rows
 from ..store.writer import Writer
-from .groups import Refused, prepared
+from .groups import Refused
+from .preparing import prepared
 from .trained import encoder_of
 
 PART_BYTES = 2**26

@@ -1,9 +1,9 @@
-"""Catalogue → groups of spectra that one model can be for, and spectra prepared for a model."""
+"""Catalogue → groups of spectra that one model can be for."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from ..domain.axis import Medium, SpecSys
 from ..domain.spectrum import Normalisation
 from ..embed.domain import SpectrumSummary, flux_kind
 from ..embed.grouping import Proposal, ProposedModel
-from ..embed.prepare import LeftOut, Prepared, Preparer
 from ..store.archive import Archive, Rows
 from ..store.codec import hash63
 
@@ -55,15 +54,6 @@ def _summary(
         rv_kms=rv_kms,
         berv_kms=berv_kms,
     )
-
-
-def prepared(
-    archive: Archive, preparer: Preparer, rows: Rows, size: int = 256
-) -> Iterator[tuple[Prepared, Rows, tuple[LeftOut, ...]]]:
-    """(batch, catalogue rows given, those left out) over `rows` in storage order."""
-    for chunk, spectra in archive.scan(rows, size):
-        batch, left = preparer.batch(spectra)
-        yield batch, chunk, left
 
 
 def in_groups(

@@ -20,7 +20,8 @@ from ..embed.domain import ModelDomain
 from ..embed.prepare import Preparer
 from ..embed.spool import Spool
 from ..store.archive import Archive, Rows
-from .groups import Refused, prepared
+from .groups import Refused
+from .preparing import prepared
 
 CHECKPOINT_BYTES = 2**28
 """Prepared pixels that an interruption may cost, about."""

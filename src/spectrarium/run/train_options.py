@@ -24,7 +24,8 @@ class TrainOptions:
     where : filter of the spectra · any_coverage : one wide model per kind, for encoders that bear
     gaps · rest, telluric : how spectra are prepared (see `ModelDomain`) · name : suffix that tells
     the models from others of the same groups · object_column : says which spectra are of one
-    object · max_train : spectra of a group at most · weights : the user's file or folder, for
+    object · max_train : spectra of a group at most · max_pixels : of a model's grid, which is else
+    made coarser (None = 6,000; 16,384 with any_coverage) · weights : the user's file or folder, for
     networks that others trained
     """
 
@@ -41,13 +42,14 @@ class TrainOptions:
     name: str = ""
     object_column: str | None = None
     max_train: int | None = None
+    max_pixels: int | None = None
     weights: str | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_-]{0,40}", self.name):
             raise UsageError(f"{self.name!r} cannot be part of a model's name", code="bad_name",
                              where="--name", remedy="use letters, digits, - and _")  # fmt: skip
-        for option in ("latent", "epochs", "batch", "max_train"):
+        for option in ("latent", "epochs", "batch", "max_train", "max_pixels"):
             value = getattr(self, option)
             if value is not None and value < 1:
                 raise UsageError(f"{option} is {value}", code="bad_option",
@@ -115,10 +117,12 @@ def check_options(kind: type[Encoder], options: TrainOptions) -> None:
 
 def rules_of(options: TrainOptions) -> GroupingRules:
     """How groups are made. Raises UsageError (bad_choice) for words that are no choice."""
-    return GroupingRules(
+    rules = GroupingRules(
         telluric=choice(Telluric, options.telluric, "telluric"),
         rest=choice(Rest, options.rest, "rest"),
     )
+    most = options.max_pixels
+    return rules if most is None else replace(rules, max_pixels=most, wide_most=most)
 
 
 def _asked(options: TrainOptions) -> dict[str, int | str | None]:
