@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -335,11 +336,15 @@ def test_embedding_goes_on_where_it_was_cancelled(root, fake, monkeypatch):
         embed(root, "fake", progress=Watcher("encoding", 40))
     assert caught.value.code == "cancelled"
     assert Archive(root).names("embeddings") == []
+    (parts,) = (root / "models" / ".embedding").iterdir()
+    (parts / "part-000077.arrow").write_bytes(b"a disk that lost power")
+    changed = spectra(1)[0]
+    add_spectra(root, [dataclasses.replace(changed, flux=changed.flux + 0.5)])
     fake.seen["encoded"] = 0
     watcher = Watcher()
     assert embed(root, "fake", progress=watcher).covered == N
-    assert fake.seen["encoded"] == N - 40
-    assert watcher.said("40 were encoded before")
+    assert fake.seen["encoded"] == N - 39  # 40 were done, one of them has changed since
+    assert watcher.said("39 were encoded before")
     assert not (root / "models" / ".embedding").exists()
     (name,) = Archive(root).names("embeddings")
     uids = Archive(root).table(f"embeddings/{name}").column("uid").to_pylist()

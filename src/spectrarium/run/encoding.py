@@ -41,6 +41,7 @@ class Parts:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._refused: dict[int, str] = {}
         self._files: list[Path] = []
+        self._wanted: NDArray[np.int64] = np.empty(0, np.int64)
         for path in sorted(self.folder.glob("part-*.arrow")):
             try:
                 refused = _mapped(path).schema.metadata[_REFUSED]
@@ -53,7 +54,7 @@ class Parts:
 
     def left_to_do(self, archive: Archive, rows: Rows) -> tuple[Rows, Refused]:
         """Rows that no part holds yet, and those refused before."""
-        prints = archive.index.value("fingerprint", rows)
+        prints = self._wanted = archive.index.value("fingerprint", rows)
         seen = [_mapped(p).column("fingerprint").to_numpy() for p in self._files]
         done = np.isin(prints, np.concatenate(seen)) if seen else np.zeros(len(rows), bool)
         refused = np.isin(prints, np.fromiter(self._refused, np.int64, len(self._refused)))
@@ -82,9 +83,16 @@ class Parts:
         self._next += 1
 
     def tables(self) -> list[pa.Table]:
-        """All parts that hold vectors, mapped from disk."""
+        """All parts that hold vectors, mapped from disk; of what was last asked for only.
+
+        A spectrum that has changed since an interruption has a vector of its old content in them.
+        """
         found = [_mapped(path).replace_schema_metadata(None) for path in self._files]
-        return [table for table in found if table.num_rows]
+        out = []
+        for table in found:
+            wanted = np.isin(table.column("fingerprint").to_numpy(), self._wanted)
+            out.append(table if wanted.all() else table.filter(pa.array(wanted)))
+        return [table for table in out if table.num_rows]
 
 
 def parts_folder(root: Path) -> Path:
