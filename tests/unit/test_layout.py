@@ -13,6 +13,7 @@ from spectrarium.explore import graph as graph_module
 from spectrarium.explore.graph import neighbour_graph
 from spectrarium.explore.layout import (
     METHODS,
+    far_from_all,
     kept_share,
     layout,
     place,
@@ -191,6 +192,13 @@ def test_the_same_vector_has_the_same_place_whatever_comes_with_it(world, umap):
     alone = np.concatenate([place(new[i : i + 1], vectors, umap.xy) for i in range(30)])
     np.testing.assert_allclose(together, alone, atol=1e-4)
     assert place(new[:0], vectors, umap.xy).shape == (0, 2)
+
+
+def test_new_kinds_are_told(world):
+    vectors, _ = world
+    new = np.concatenate([vectors[:100] + 0.05, vectors[:5] + 100.0])
+    assert far_from_all(new, vectors).tolist() == [False] * 100 + [True] * 5
+    assert far_from_all(new[:0], vectors).size == 0
 
 
 def test_between_two_clusters_a_point_joins_one_and_not_the_void():

@@ -280,6 +280,25 @@ def place(
     return np.asarray(where, dtype=F4)
 
 
+def far_from_all(
+    new: NDArray[Any], vectors: NDArray[Any], seed: int = 0, sample: int = 1_000
+) -> NDArray[np.bool_]:
+    """(q,) True for new points farther from any mapped one than 99 % of those from each other.
+
+    They are of a kind the map was not made with: where they are placed means little.
+    """
+    import faiss
+
+    if not len(new):
+        return np.empty(0, bool)
+    x = np.ascontiguousarray(vectors, F4)
+    some = np.random.default_rng([seed, 9]).permutation(len(x))[:sample]
+    usual = faiss.knn(x[some], x, 2)[0][:, 1]
+    return np.asarray(
+        faiss.knn(np.ascontiguousarray(new, F4), x, 1)[0][:, 0] > np.quantile(usual, 0.99)
+    )
+
+
 def placement(
     vectors: NDArray[Any], xy: NDArray[Any], seed: int = 0, sample: int = 1_000
 ) -> Placement:

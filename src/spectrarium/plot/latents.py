@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..domain.errors import UsageError
 from ..domain.units import C_KMS
 from ..measure.lines import Line, LineKind, lines_between
-from ..run.latents import LatentEffect
+from ..run.latents import AT_REST, LatentEffect
 from ..run.meaning import Meaning
 from .drawing import draw_flux, draw_lines
 from .style import Style, new_figure, save, style, themed
@@ -54,8 +54,10 @@ def strongest_lines(
     noise = 1.4826 * float(np.median(narrow)) + 1e-12
     at, facts = find_peaks(narrow, prominence=5.0 * noise)
     ranked = at[np.argsort(-facts["prominences"])]
-    far = z > 0.3  # ultraviolet lines are in sight, and what has them is no star
-    kinds = tuple(k for k in LineKind if k is not (LineKind.STELLAR if far else LineKind.QUASAR))
+    unlikely = {LineKind.STELLAR if z > 0.3 else LineKind.QUASAR}
+    if abs(z) < AT_REST:  # among stars a forbidden line is the least likely name of a feature
+        unlikely.add(LineKind.NEBULAR)
+    kinds = tuple(k for k in LineKind if k not in unlikely)
     known = lines_between(float(wave_aa[0]), float(wave_aa[-1]), z=z, kinds=kinds)
     reach = max(_NEAR_KMS / C_KMS, 2.0 * step)
     found: list[Peak] = []
@@ -113,7 +115,8 @@ def _draw(
 ) -> None:
     draw_flux(axes, wave, effect.minus, theme.second, linewidth=0.9, label="2.3 % end")
     draw_flux(axes, wave, effect.plus, theme.accent, linewidth=0.9, label="97.7 % end")
-    draw_flux(axes, wave, effect.mean, theme.ink, linewidth=0.7, alpha=0.8, label="mean")
+    draw_flux(axes, wave, effect.mean, theme.ink, linewidth=0.7, alpha=0.7, label="mean",
+              zorder=1.2)  # fmt: skip
     axes.set_xlim(float(wave[0]), float(wave[-1]))
     both = np.concatenate([effect.minus, effect.plus, effect.mean])
     low, high = np.percentile(both, [0.05, 99.95])

@@ -193,7 +193,7 @@ def _numbers(
 
 
 def _robust(values: NDArray[np.float64]) -> tuple[Normalize, str]:
-    """A range that holds 96 % of the values; logarithmic where they span a factor of 6."""
+    """A range that holds 96 % of the values; logarithmic where they span a factor of 4."""
     low, high = np.percentile(values, [2, 98])
     if not high > low:
         low, high = float(values.min()), float(values.max())
@@ -201,7 +201,7 @@ def _robust(values: NDArray[np.float64]) -> tuple[Normalize, str]:
         low, high = low - 0.5, high + 0.5
     below, above = values.min() < low, values.max() > high
     extend = ["neither", "max", "min", "both"][2 * int(below) + int(above)]
-    if low > 0 and high > 6 * low:
+    if low > 0 and high > 4 * low:
         return LogNorm(low, high), extend
     return Normalize(low, high), extend
 

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from ..domain.errors import TransientError, UsageError
 from ..domain.progress import Progress, Silent
-from ..explore.layout import LEAST_POINTS, Layout, Placement, Quality, layout, method_named, place
+from ..explore.layout import (
+    LEAST_POINTS,
+    Layout,
+    Placement,
+    Quality,
+    far_from_all,
+    layout,
+    method_named,
+    place,
+)
 from ..store.archive import Archive, Rows
 from ..store.codec import hash63
 from ..store.writer import open_writer
@@ -180,6 +189,9 @@ def _extended(
         progress.start(f"placing {int((~there).sum())} new points", None)
         xy[~there] = place(vectors[~there], vectors[fitted], xy[fitted])
     note = ""
+    odd = int(far_from_all(vectors[~there], vectors[fitted]).sum())
+    if odd:
+        note = f"{odd} of the new points are like nothing on the map: their place means little"
     if placed.sum() > 0.5 * fitted.sum():
         note = "more than half as many points were placed as laid out: --refit makes it anew"
     return _map(record, np.asarray(xy, np.float32), name, explorer, rows, placed,

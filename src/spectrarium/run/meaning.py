@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..domain.derived import NoiseSource
 from ..domain.errors import TransientError, UsageError
 from ..domain.progress import Progress, Silent
 from ..explore.information import LatentScores, latent_scores
@@ -195,9 +196,17 @@ class _Report:
             n_objects=int(np.unique(self.objects).size), of=self.of, seed=self.seed,
             findings=findings, skipped=skipped, shares=variance / max(variance.sum(), 1e-300),
             stability=self._stability(), explorer=self.explorer, vectors=self.vectors,
-            note="no PCA of the same group to compare with" if self.pca is None and not
-            self.name.startswith("pca.") else "",
+            note=self._note(),
         )  # fmt: skip
+
+    def _note(self) -> str:
+        notes = []
+        if self.pca is None and not self.name.startswith("pca."):
+            notes.append("no PCA of the same group to compare with")
+        if self.guessed > 0.5 * len(self.rows):
+            notes.append("S/N is estimated from the flux itself: where lines crowd it seems low, "
+                         "so it follows the kind of object")  # fmt: skip
+        return "; ".join(notes)
 
     def _pixels(self) -> tuple[NDArray[np.float32], list[Quantity]]:
         """Prepared flux of the sample, and what preparation says of each spectrum."""
@@ -205,6 +214,7 @@ class _Report:
         join = -(-n_pix // MOST_PIXELS)
         out = np.full((len(self.rows), -(-n_pix // join)), np.nan, np.float32)
         snr, coverage = np.full(len(self.rows), np.nan), np.full(len(self.rows), np.nan)
+        self.guessed = 0
         self.progress.start(f"reading {self.name}", len(self.rows))
         order = np.argsort(self.rows)
         for batch, chunk, _ in prepared(self.archive, self.explorer.preparer, self.rows[order]):
@@ -214,6 +224,7 @@ class _Report:
             mine = order[np.searchsorted(self.rows[order], chunk[batch.index])]
             out[mine] = _joined(batch.flux, batch.ivar, join)
             snr[mine], coverage[mine] = batch.snr, batch.coverage
+            self.guessed += sum(s is not NoiseSource.DELIVERED for s in batch.noise_source)
         with np.errstate(invalid="ignore"):
             known = np.isfinite(out)
             mean = np.where(known, out, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
