@@ -120,6 +120,8 @@ class Evaluation:
     results: dict[tuple[str, str, int], Result]
     missing: dict[str, str]
     seconds: float
+    intervals: dict[tuple[str, ...], Any] = field(default_factory=dict, repr=False)
+    """What has been resampled already: the table and the record ask for the same."""
 
     def of(self, corpus: str, method: str) -> list[Result]:
         """The results of a method on a corpus, one a seed; [] where it failed."""

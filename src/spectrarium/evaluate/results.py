@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,6 +12,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from blake3 import blake3
@@ -92,7 +94,7 @@ class Kept:
                     )
                     for i, (name, statistic) in enumerate(record["measures"])
                 }
-        except (OSError, ValueError, KeyError, EOFError):
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
             return None  # damaged: it is made again and written over
         intervals = {k: Interval(**v) for k, v in record["intervals"].items()}
         return Result(measures, intervals, record["facts"])

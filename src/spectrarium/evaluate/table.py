@@ -39,7 +39,14 @@ def _place(name: str) -> tuple[int, str]:
 
 def summary(evaluation: Evaluation, corpus: str, method: str, measure: str) -> Interval | None:
     """Value and interval of a measure over all seeds that have it; None where none has."""
-    results = evaluation.of(corpus, method)
+    key = ("value", corpus, method, measure)
+    if key not in evaluation.intervals:
+        evaluation.intervals[key] = _summary(evaluation.of(corpus, method), measure)
+    found: Interval | None = evaluation.intervals[key]
+    return found
+
+
+def _summary(results: list[Result], measure: str) -> Interval | None:
     own = [r.intervals[measure] for r in results if measure in r.intervals]
     if own:  # a probe's interval is over objects; the mean over seeds keeps its width
         value, low, high = (float(np.mean([getattr(i, k) for i in own]))
@@ -54,13 +61,15 @@ def summary(evaluation: Evaluation, corpus: str, method: str, measure: str) -> I
 
 def paired(evaluation: Evaluation, corpus: str, method: str, measure: str) -> Interval | None:
     """Difference to PCA on the same spectra; None where it has no meaning."""
-    mine = _measured(evaluation.of(corpus, method), measure)
-    theirs = _measured(evaluation.of(corpus, "pca"), measure)
-    if method in ("pca", CHANCE) or not mine or not theirs or mine[0].statistic != "mean":
-        return None
-    return None if measure.startswith("tag ") and "coverage" in measure else difference(
-        mine, theirs
-    )  # fmt: skip
+    key = ("difference", corpus, method, measure)
+    if key not in evaluation.intervals:
+        mine = _measured(evaluation.of(corpus, method), measure)
+        theirs = _measured(evaluation.of(corpus, "pca"), measure)
+        apart = method in ("pca", CHANCE) or " coverage " in measure
+        apart = apart or not mine or not theirs or mine[0].statistic != "mean"
+        evaluation.intervals[key] = None if apart else difference(mine, theirs)
+    found: Interval | None = evaluation.intervals[key]
+    return found
 
 
 def _measured(results: list[Result], measure: str) -> list[Measured]:
@@ -206,17 +215,17 @@ def conditions(evaluation: Evaluation) -> str:
     lines = [
         f"Conditions. spectrarium {version('spectrarium')}, code {code_fingerprint()}; {seeds} "
         "seeds (tags and weirdness: the first); intervals are 95 % bootstrap over objects and "
-        "seeds, of coverage 95 % binomial, of R² bootstrap over objects; Δ is the paired difference "
-        "to PCA, bold where it is an improvement beyond its interval, italic where it is a loss.",
+        "seeds, of coverage 95 % binomial, of R² bootstrap over objects; Δ is the paired "
+        "difference to PCA, bold where it is an improvement beyond its interval, italic where it is a loss.",
         "Splits are by object, by the first byte of BLAKE3 of its name: train < 154 (mock survey: "
         "< 124), test the others. Encoders are fitted without labels on train objects (8,000 "
         "spectra at most); queries are test objects' spectra, answers come from all spectra of "
         "other objects.",
-        f"Raw χ² and its Δ: {effort.raw} queries at most. Networks: {steps} steps at most, at least "
-        f"4 epochs. Oddities planted into test spectra: {effort.per_kind} of each kind, 1 % of the "
+        f"Raw χ² and its Δ: {effort.raw} queries at most. Networks: {steps} steps at most, at "
+        f"least 4 epochs. Oddities planted into test spectra: {effort.per_kind} of each kind, 1 % of the "
         "population at a time; combined = rank combination of reconstruction and density, each "
         f"against what is usual at its S/N. Tags: {', '.join(effort.heads)} head, conformal; real "
-        'corpora in five rotations by object; "z of all" are the redshifts of everything but sky. '
+        'corpora in five rotations by object; "z of all" are the redshifts of all but sky. '
         f"Weirdness: one forest of {effort.trees} trees. wrong z recall: of good spectra with a "
         "wrong catalogue redshift, found by disagreement with neighbours, looking at as many as "
         "are wrong.",
