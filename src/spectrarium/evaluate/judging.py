@@ -90,7 +90,7 @@ def judge(
     intervals, facts["no_probe"] = nuisance.probed(corpus, code.vectors * scale)
     if effort.tagged and first:
         report = tagged.tag_report(
-            corpus, _features(code, corpus, scale), seed, progress, effort.heads
+            corpus, features_of(code, corpus, scale), seed, progress, effort.heads
         )
         measures |= tagged.measures(report, corpus)
         facts |= tag_facts(report, corpus)
@@ -165,7 +165,7 @@ def _by_kind(who: strange.Population, measures: dict[str, Measured]) -> dict[str
     return out
 
 
-def _features(code: Encoded, corpus: Corpus, scale: NDArray[Any]) -> Features:
+def features_of(code: Encoded, corpus: Corpus, scale: NDArray[Any]) -> Features:
     """As an archive's embedding gives them to a tagger."""
     free = np.maximum(code.n_pix - code.n_fit, 1.0)
     return Features(code.vectors, corpus.batch.snr, code.variance, code.chi2 / free, scale)

@@ -216,15 +216,16 @@ def conditions(evaluation: Evaluation) -> str:
         f"Conditions. spectrarium {version('spectrarium')}, code {code_fingerprint()}; {seeds} "
         "seeds (tags and weirdness: the first); intervals are 95 % bootstrap over objects and "
         "seeds, of coverage 95 % binomial, of R² bootstrap over objects; Δ is the paired "
-        "difference to PCA, bold where it is an improvement beyond its interval, italic where it is a loss.",
+        "difference to PCA, bold where it is an improvement beyond its interval, italic where it "
+        "is a loss.",
         "Splits are by object, by the first byte of BLAKE3 of its name: train < 154 (mock survey: "
         "< 124), test the others. Encoders are fitted without labels on train objects (8,000 "
         "spectra at most); queries are test objects' spectra, answers come from all spectra of "
         "other objects.",
         f"Raw χ² and its Δ: {effort.raw} queries at most. Networks: {steps} steps at most, at "
-        f"least 4 epochs. Oddities planted into test spectra: {effort.per_kind} of each kind, 1 % of the "
-        "population at a time; combined = rank combination of reconstruction and density, each "
-        f"against what is usual at its S/N. Tags: {', '.join(effort.heads)} head, conformal; real "
+        f"least 4 epochs. Oddities planted into test spectra: {effort.per_kind} of each kind, 1 % "
+        "of the population at a time; combined = rank combination of reconstruction and density, "
+        f"each against what is usual at its S/N. Tags: {', '.join(effort.heads)} head, conformal; real "
         'corpora in five rotations by object; "z of all" are the redshifts of all but sky. '
         f"Weirdness: one forest of {effort.trees} trees. wrong z recall: of good spectra with a "
         "wrong catalogue redshift, found by disagreement with neighbours, looking at as many as "
