@@ -32,6 +32,8 @@ up to it (and up to `FEW_OUTSIDE` rows in any case) the new ones are searched ex
 FEW_OUTSIDE = 10_000
 DEPTHS = (10, 200)
 """Numbers of neighbours for which the cells to look into are tuned: an answer, a re-ranking."""
+LEAST_ROWS = 100
+"""Below this there is nothing to sort into cells."""
 _MARGIN = 8
 _QUERIES, _CHECKS = 300, 500
 _PER_CELL = 64
@@ -262,11 +264,11 @@ def build(
 
     Raises
     ------
-    UsageError (too_few_rows) : fewer than 1000 vectors: exact search is as fast
+    UsageError (too_few_rows) : fewer than `LEAST_ROWS` vectors
     """
     faiss = _faiss()
     n, d = exact.scaled.shape
-    if n < 1000:
+    if n < LEAST_ROWS:
         raise UsageError(f"{n} vectors need no approximate index", code="too_few_rows",
                          remedy="search exactly")  # fmt: skip
     progress = progress or Silent()

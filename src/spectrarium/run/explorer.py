@@ -14,7 +14,7 @@ from ..domain.progress import Progress
 from ..domain.spectrum import Spectrum
 from ..embed.encoder import Encoded, Encoder
 from ..embed.prepare import Prepared, Preparer
-from ..explore.approximate import ApproximateIndex
+from ..explore.approximate import LEAST_ROWS, ApproximateIndex
 from ..explore.neighbours import ExactIndex
 from ..read.registry import read_source
 from ..read.source import ReadOptions, SourceFile
@@ -86,7 +86,7 @@ class Explorer:
         least : None = `index.APPROXIMATE_FROM` · The approximate one is made when there is none;
         of a past version it is neither kept nor may it push out the newest one's.
         """
-        if exact or len(self.index) < max(APPROXIMATE_FROM if least is None else least, 1000):
+        if exact or len(self.index) < max(APPROXIMATE_FROM if least is None else least, LEAST_ROWS):
             return self.index
         if self._near is None:
             newest = newest_manifest(self.archive.root).version == self.archive.version

@@ -183,13 +183,18 @@ def _range(spectrum: Spectrum) -> tuple[float, float]:
 
 
 def grid_of(spectrum: Spectrum, place: Place) -> ModelDomain:
-    """The query's own sampling over the window, and what may be compared with it there."""
+    """The query's own sampling over the window, and what may be compared with it there.
+
+    Raises UsageError (no_good_pixels) when the window is narrower than a few of its pixels.
+    """
     summary = SpectrumSummary.of(spectrum)
     wave = np.sort(spectrum.wave_aa[~spectrum.mask])
     middle = math.sqrt(place.lo_aa * place.hi_aa)
     near = np.argsort(np.abs(np.log(wave[1:] / middle)))[:201]
     pixel = float(np.median((np.diff(wave) / wave[1:])[near]))
-    n_pix = max(round(math.log(place.hi_aa / place.lo_aa) / pixel) + 1, 2)
+    n_pix = round(math.log(place.hi_aa / place.lo_aa) / pixel) + 1
+    if n_pix < LEAST_PIXELS:
+        raise _too_few(spectrum, place, n_pix)
     known = summary.resolution
     return ModelDomain(
         place.lo_aa, place.hi_aa, n_pix,
@@ -266,11 +271,16 @@ def _query(preparer: Preparer, spectrum: Spectrum, z: float | None, place: Place
         )  # fmt: skip
     good = int((query.ivar[0] > 0).sum())
     if good < LEAST_PIXELS:
-        raise UsageError(
-            f"{place.what} holds {good} good pixels of the query: shape takes {LEAST_PIXELS}",
-            code="no_good_pixels", where=where, remedy="choose a wider window",
-        )  # fmt: skip
+        raise _too_few(spectrum, place, good)
     return query
+
+
+def _too_few(spectrum: Spectrum, place: Place, good: int) -> UsageError:
+    return UsageError(
+        f"{place.what} holds {good} good pixels of the query: shape takes {LEAST_PIXELS}",
+        code="no_good_pixels", remedy="choose a wider window",
+        where=spectrum.observation.obs_id or spectrum.provenance.path,
+    )  # fmt: skip
 
 
 def prepared_window(
