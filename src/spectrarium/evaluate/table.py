@@ -225,8 +225,9 @@ def conditions(evaluation: Evaluation) -> str:
         f"Raw χ² and its Δ: {effort.raw} queries at most. Networks: {steps} steps at most, at "
         f"least 4 epochs. Oddities planted into test spectra: {effort.per_kind} of each kind, 1 % "
         "of the population at a time; combined = rank combination of reconstruction and density, "
-        f"each against what is usual at its S/N. Tags: {', '.join(effort.heads)} head, conformal; real "
-        'corpora in five rotations by object; "z of all" are the redshifts of all but sky. '
+        "each against what is usual at its S/N. "
+        f"Tags: {', '.join(effort.heads)} head, conformal; real corpora in five rotations by "
+        'object; "z of all" are the redshifts of all but sky. '
         f"Weirdness: one forest of {effort.trees} trees. wrong z recall: of good spectra with a "
         "wrong catalogue redshift, found by disagreement with neighbours, looking at as many as "
         "are wrong.",
