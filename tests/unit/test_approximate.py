@@ -201,3 +201,12 @@ def test_small_embeddings_need_none_and_the_rules_are_sane():
     assert cells_for(10) == 1
     low, high = interval(np.ones(300), np.random.default_rng(0))
     assert (low, high) == (0.99, 1.0)
+
+
+def test_a_batch_finds_what_its_queries_find_alone(built):
+    """Recall is measured in batches: were they searched deeper, it would be stated too high."""
+    queries = vectors(11, 60)
+    together = built.search(queries, 10)
+    for i, query in enumerate(queries):
+        alone = built.search(query[None], 10)
+        np.testing.assert_array_equal(alone.obs_uid[0], together.obs_uid[i])

@@ -172,12 +172,16 @@ class ApproximateIndex:
         faiss = _faiss()
         if selector is None and self._gone:
             selector = self._selector(self._row_of >= 0)
-        while True:
+        out = np.full((len(q), k), -1, np.int64)
+        open_ = np.arange(len(q))
+        while open_.size:  # each query by itself: a batch must find what its members would alone
             settings = faiss.SearchParametersIVF(nprobe=min(nprobe, self.card.nlist), sel=selector)
-            _, found = self.cells.search(q, k, params=settings)
-            if nprobe >= self.card.nlist or (found[:, -1] >= 0).all():
-                return np.asarray(found)
+            out[open_] = self.cells.search(q[open_], k, params=settings)[1]
+            if nprobe >= self.card.nlist:
+                break
+            open_ = open_[out[open_, -1] < 0]
             nprobe *= 4
+        return out
 
     def _filtered(
         self, q: NDArray[np.float32], k: int, wanted: int, allowed: NDArray[np.bool_], share: float
