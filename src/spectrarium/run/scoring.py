@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from ..domain.derived import NoiseSource
 from ..domain.errors import TransientError, UsageError
@@ -26,7 +27,7 @@ from .explorer import Explorer
 KEEP_WAIT_S = 5.0  # an answer waits no longer for another writer to keep its scores
 PARTS = ("reconstruction", "density")
 """The scores that ``combined`` puts together."""
-_LAYOUT = b"2"
+_LAYOUT = b"3"
 """Of the tables: those of another layout are computed again."""
 MAX_TOGETHER = 100_000
 """Up to so many objects, whoever asks for one forest score gets all of them kept."""
@@ -255,22 +256,25 @@ def _table(
 
 
 def _combine(archive: Archive, parts: list[pa.Table]) -> pa.Table:
-    """The parts' ranks as one score, set against what is usual at the same S/N like any other."""
+    """The parts' ranks as one score; its significance is the σ of a Gaussian beyond which the share
+    of objects lies that is at least as strange."""
     first = parts[0]
     uid = first.column("uid").to_numpy()
-    columns = []
+    columns, reasons = [], []
     for table in parts:
         other = table.column("uid").to_numpy()
         order = np.argsort(other, kind="stable")
         at = order[np.minimum(np.searchsorted(other[order], uid), len(other) - 1)]
         part = table.column("significance").to_numpy(zero_copy_only=False)[at].astype(float)
         columns.append(np.where(other[at] == uid, part, np.nan))
+        reasons.append(table.column("reason").take(pa.array(at)).to_pylist())
     value = combined(columns)
     snr = first.column("snr").to_numpy(zero_copy_only=False)
-    significance = Trend.of(value, snr).significance(value, snr)
+    # the parts stand against their S/N already: a second time would undo the ranks
+    significance = norm.isf(np.exp(-value))
     judged = np.isfinite(significance)
-    reasons = [[w for w in why if w] for why in
-               zip(*(t.column("reason").to_pylist() for t in parts), strict=False)]  # fmt: skip
+    why = [next((w for w in each if w), "a part of it abstains")
+           for each in zip(*reasons, strict=True)]  # fmt: skip
     meta = {k: v for k, v in (first.schema.metadata or {}).items() if k in
             (b"model_id", b"weights_hash")}  # fmt: skip
     meta |= {b"score": COMBINED.encode(), b"parts": ", ".join(PARTS).encode(),
@@ -282,7 +286,6 @@ def _combine(archive: Archive, parts: list[pa.Table]) -> pa.Table:
         "value": pa.array(value, mask=~judged),
         "significance": pa.array(significance, mask=~judged),
         "snr": snr, "noise_source": first.column("noise_source"),
-        "reason": ["" if j else (r[0] if r else "a part of it abstains")
-                   for j, r in zip(judged, reasons, strict=True)],
+        "reason": ["" if j else w for j, w in zip(judged, why, strict=True)],
         "note": [w if j else "" for j, w in zip(judged, words, strict=True)],
     }).replace_schema_metadata(meta)  # fmt: skip
