@@ -77,8 +77,9 @@ def _show(made: Mapping[str, Any]) -> None:
     show_table(rows, list(rows[0]))
     n, test = made["objects"], made["test"]
     how = ", in five rotations" if made["rotations"] > 1 else ""
-    console.print(f"trained on {n['train'] + n['validate']} objects, calibrated on "
-                  f"{n['calibrate']}, tested on {test['objects']}{how}:", markup=False)  # fmt: skip
+    calibrated = f"calibrated on {n['calibrate']} {made['calibration']}"
+    console.print(f"trained on {n['train']} objects, {calibrated}, tested on "
+                  f"{test['objects']}{how}:", markup=False)  # fmt: skip
     bins = [_test_row(b) for b in test["bins"]]
     whole = _test_row(test) | {"S/N": "all"}
     show_table([whole, *bins] if len(bins) > 1 else [whole], list(whole))

@@ -107,9 +107,11 @@ def pinball(quantiles: Floats, y: Floats, taus: Floats) -> Floats:
     return np.asarray(np.maximum(taus * gap, (taus - 1.0) * gap).mean(axis=1))
 
 
-def log_loss(logits: Floats, y: NDArray[Any], temperature: float = 1.0) -> Floats:
-    """(n,) −ln of the probability given to the true class."""
-    scaled = logits / temperature
+def log_loss(
+    logits: Floats, y: NDArray[Any], temperature: float | NDArray[Any] = 1.0
+) -> Floats:  # fmt: skip
+    """(n,) −ln of the probability given to the true class; temperature : one, or (n,)."""
+    scaled = logits / np.broadcast_to(temperature, len(logits))[:, None]
     top = scaled.max(axis=1)
     total = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
     return np.asarray(total - np.take_along_axis(scaled, y[:, None].astype(int), axis=1)[:, 0])

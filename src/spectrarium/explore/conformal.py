@@ -82,18 +82,18 @@ def make_bins(
 ) -> Bins:  # fmt: skip
     """Bins of about equally many objects, none with fewer than `least` of them if there is a way.
 
-    Half of what divides into bins goes to S/N, which decides how wide intervals must be, the rest
-    to the value.
+    They hold twice as many where S/N alone divides and four times as many where the value does
+    too: a bin of n calibration objects realises its level with a scatter of √(level (1 − level)/n).
     """
     n = len(np.unique(objects))
-    b = int(np.clip(n // least, 1, most_snr))
+    b = int(np.clip(n // (2 * least), 1, most_snr))
     snr_edges = _merged(_edges(snr, objects, b), snr, objects, least)
     where = np.searchsorted(snr_edges, snr, side="right")
     inner = []
     for i in range(len(snr_edges) + 1):
         mine = where == i
         count = len(np.unique(objects[mine]))
-        v = int(np.clip(count // (2 * least), 1, most_value))
+        v = int(np.clip(count // (4 * least), 1, most_value))
         edges = _edges(value[mine], objects[mine], v)
         inner.append(_merged(edges, value[mine], objects[mine], least))
     return Bins(snr_edges, tuple(inner))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .conformal import Floats
-from .tag_guard import Features
+from .tag_guard import LEAST_SNR, Features
 
 CLIP = 8.0
 """Features are held to so many σ of the training set: nothing is extrapolated beyond."""
@@ -98,5 +98,5 @@ def _raw(features: Features, width: Floats) -> Floats:
     if features.variance is not None:
         variance = np.nan_to_num(np.asarray(features.variance, np.float64), nan=0.0)
         share = np.log10(1e-4 + (variance / np.maximum(width, 1e-12) ** 2).mean(axis=1))
-    snr = np.log(np.maximum(np.asarray(features.snr, np.float64), 1e-3))
+    snr = np.log(np.maximum(np.asarray(features.snr, np.float64), LEAST_SNR))
     return np.column_stack([vectors, snr, share])

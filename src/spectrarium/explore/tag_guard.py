@@ -15,6 +15,8 @@ MOST_REFERENCE = 20_000
 """Training spectra kept to measure distances to; of more, a seeded choice."""
 NEAREST = 5
 LEVEL = 0.99
+LEAST_SNR = 0.1
+"""Below this, one S/N is like another: there is nothing but noise."""
 SNR_SLACK = 1.25
 """S/N may lie this factor outside the range seen before a tag is refused."""
 _ROWS = 512
@@ -60,9 +62,8 @@ class Features:
 
     @property
     def covered(self) -> NDArray[np.bool_]:
-        """(n,) True where there is a vector and an S/N."""
-        finite = np.isfinite(self.vectors).all(axis=1)
-        return np.asarray(finite & np.isfinite(self.snr) & (self.snr > 0))
+        """(n,) True where there is a vector and an S/N (of empty sky it may be negative)."""
+        return np.asarray(np.isfinite(self.vectors).all(axis=1) & np.isfinite(self.snr))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,9 +96,11 @@ class Guard:
         covered = features.covered
         out[~covered] = "no vector: the encoder does not cover it"
         snr = np.asarray(features.snr, np.float64)
+        out[~covered & ~np.isfinite(snr)] = "S/N is unknown"
         low, high = self.snr_range
-        for bad, which, limit in ((snr < low / SNR_SLACK, "below", low),
-                                  (snr > high * SNR_SLACK, "above", high)):  # fmt: skip
+        below = np.maximum(snr, LEAST_SNR) < max(low, LEAST_SNR) / SNR_SLACK
+        above = snr > max(high, LEAST_SNR) * SNR_SLACK
+        for bad, which, limit in ((below, "below", low), (above, "above", high)):
             for i in np.flatnonzero(covered & bad):
                 out[i] = f"S/N {snr[i]:.3g} is {which} the {limit:.3g} it was trained on"
         todo = np.flatnonzero(covered & (out == ""))
@@ -138,9 +141,12 @@ def nearest(
 
 def make_guard(
     training: Features, rows: NDArray[np.int64], calibration: Features, objects: NDArray[Any],
-    snr_edges: Floats, seed: int,
+    snr_edges: Floats, seed: int, fold: NDArray[np.int64] | None = None,
 ) -> Guard:  # fmt: skip
-    """Limits that the calibration spectra (of other objects than the training's) keep.
+    """Limits that the calibration spectra keep.
+
+    fold : None = these are of other objects than the training's; else they are the training's
+    own, and their distances are taken to those of other folds
 
     Of few objects no quantile of 99 % is known: then the largest of the bin is the limit, which
     one in (objects + 1) ordinary spectra exceeds.
@@ -152,7 +158,11 @@ def make_guard(
     scale = np.ones(d, np.float32) if training.scale is None else np.asarray(training.scale, "f4")
     reference = np.asarray(training.vectors[keep], np.float32) * scale
     others = np.asarray(calibration.vectors, np.float32) * scale
-    far = nearest(reference, others, NEAREST)[1].mean(axis=1)
+    far = np.empty(len(others))
+    for k in [0] if fold is None else np.unique(fold).tolist():
+        mine = np.ones(len(others), bool) if fold is None else fold == k
+        known = reference if fold is None else reference[~mine[keep]]
+        far[mine] = nearest(known, others[mine], NEAREST)[1].mean(axis=1)
     where = np.searchsorted(snr_edges, calibration.snr, side="right")
     bins = len(snr_edges) + 1
     chi2 = np.full(bins, np.inf)

@@ -99,7 +99,7 @@ def summary(out: Outcome, most_bins: int = 5, least: int = LEAST_OBJECTS) -> dic
     edges = np.empty(0)
     if known.any():
         edges = make_bins(out.snr[known], np.zeros(int(known.sum())), out.objects[known],
-                          most_bins, 1, least).snr_edges  # fmt: skip
+                          most_bins, 1, least // 2).snr_edges  # fmt: skip
     where = np.searchsorted(edges, out.snr, side="right")
     bins = [_part(out, where == b) for b in range(len(edges) + 1)]
     for j in range(len(out.levels)):

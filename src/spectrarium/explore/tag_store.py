@@ -49,7 +49,7 @@ def save_tagger(
         "classes": list(tagger.classes), "candidate": tagger.candidate,
         "head": tagger.head.name, "chosen": dict(tagger.head.chosen),
         "scale": [tagger.scale.middle, tagger.scale.width, tagger.scale.log],
-        "temperature": tagger.temperature, "seed": tagger.seed, "name": name,
+        "temperature": list(tagger.temperature), "seed": tagger.seed, "name": name,
         "version": version, "weights_hash": mark, "made": tagger.card, **facts,
     }  # fmt: skip
     write_model(folder / model_id, arrays, card)
@@ -77,7 +77,8 @@ def load_tagger(directory: Path) -> tuple[Tagger, Arrays, dict[str, Any]]:
             Head(card["head"], weights, card["chosen"]),
             Design(arrays["design-mean"], arrays["design-width"]), Scale(middle, width, log),
             Bins(arrays["bins-snr"], tuple(inner)), arrays["offsets"], guard,
-            tuple(card["classes"]), card["temperature"], card["seed"], card["made"],
+            tuple(card["classes"]), (float(card["temperature"][0]), float(card["temperature"][1])),
+            card["seed"], card["made"],
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"model card lacks or misnames {error}", code="bad_model",

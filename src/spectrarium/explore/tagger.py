@@ -21,10 +21,12 @@ from .conformal import (
     set_scores,
 )
 from .tag_design import Design, Scale
-from .tag_guard import Features, Guard
+from .tag_guard import LEAST_SNR, Features, Guard
 
 MAIN = 1
 """Which of the levels decides whether a class set says nothing."""
+ENOUGH = 150
+"""Validation spectra that let the temperature depend on S/N."""
 PENALTY = 0.01
 """Of class sets, for every rank beyond the first (Angelopoulos et al. 2021)."""
 
@@ -53,7 +55,8 @@ class Tagger:
     """A calibrated head for one label and one encoder.
 
     name : of the label · kind : number or class · levels : (L,) · classes : (C,) or ()
-    candidate : name of the encoder's vectors it needs · temperature : divides logits
+    candidate : name of the encoder's vectors it needs
+    temperature : (a, b), logits are divided by exp(a + b ln S/N)
     offsets : (groups, L) added to both sides of an interval, in standardised label units; for
     classes (groups, L) thresholds of `set_scores`, a group being S/N bin × class
     card : how it was made: comparison, splits, test results (plain values)
@@ -70,7 +73,7 @@ class Tagger:
     offsets: Floats
     guard: Guard
     classes: tuple[str, ...] = ()
-    temperature: float = 1.0
+    temperature: tuple[float, float] = (0.0, 0.0)
     seed: int = 0
     card: dict[str, Any] = field(default_factory=dict)
 
@@ -113,7 +116,7 @@ class Tagger:
         known: NDArray[np.bool_],
     ) -> Predictions:  # fmt: skip
         n, levels, c = len(reason), len(self.levels), len(self.classes)
-        p = softmax(raw / self.temperature)
+        p = softmax(raw / heat(self.temperature, snr)[:, None])
         score = set_scores(p, draws(vectors, self.seed), PENALTY)
         limit = self.offsets.reshape(-1, c, levels)[self.bins.snr_bin(snr)]
         inside = score[:, :, None] <= limit
@@ -156,7 +159,7 @@ class Calibration:
     seed: int
     scale: Scale
     bins: Bins
-    temperature: float
+    temperature: tuple[float, float]
 
     def offsets(self, raw: Floats, features: Features, objects: NDArray[np.int64]) -> Floats:
         """(groups, L) see `Tagger.offsets`.
@@ -170,7 +173,7 @@ class Calibration:
             scores = [interval_scores(*sides(raw, j), y) for j in range(len(levels))]
             return np.stack([by_group(s, objects, group, len(self.bins), level)
                              for s, level in zip(scores, levels, strict=True)], axis=1)  # fmt: skip
-        p = softmax(raw / self.temperature)
+        p = softmax(raw / heat(self.temperature, snr)[:, None])
         y, c = self.y, self.n_classes
         every = set_scores(p, draws(features.vectors, self.seed), PENALTY)
         score = every[np.arange(len(y)), y]
@@ -194,13 +197,24 @@ def _class_limits(
     return out.reshape(-1)
 
 
-def fitted_temperature(logits: Floats, y: NDArray[Any]) -> float:
-    """What to divide logits by so that probabilities are frequencies.
+def heat(temperature: tuple[float, float], snr: Floats) -> Floats:
+    """(n,) what logits are divided by."""
+    a, b = temperature
+    return np.asarray(np.exp(np.clip(a + b * np.log(np.maximum(snr, LEAST_SNR)), -3.0, 3.0)))
 
-    Source: Guo et al. 2017 (arXiv:1706.04599), eq. 9.
+
+def fitted_temperature(logits: Floats, y: NDArray[Any], snr: Floats) -> tuple[float, float]:
+    """What to divide logits by so that probabilities are frequencies, at low S/N as at high.
+
+    Source: Guo et al. 2017 (arXiv:1706.04599), eq. 9, here with a power of S/N. Few spectra
+    decide on one number only.
     """
-    from scipy.optimize import minimize_scalar
+    from scipy.optimize import minimize
 
-    found = minimize_scalar(lambda t: float(log_loss(logits, y, float(np.exp(t))).mean()),
-                            bounds=(-2.0, 2.0), method="bounded")  # fmt: skip
-    return float(np.exp(found.x))
+    def loss(x: Floats) -> float:
+        a, b = (float(x[0]), float(x[1])) if len(x) > 1 else (float(x[0]), 0.0)
+        return float(log_loss(logits, y, heat((a, b), snr)).mean()) + 1e-3 * (a * a + b * b)
+
+    start = np.zeros(2 if len(y) >= ENOUGH else 1)
+    found = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-3, "maxiter": 200})
+    return float(found.x[0]), float(found.x[1]) if len(start) > 1 else 0.0

@@ -11,18 +11,20 @@ from numpy.typing import NDArray
 
 from ..domain.errors import UsageError
 from ..domain.progress import Progress, Silent
-from ..embed.heads import Lesson, available, fit_head, log_loss, pinball
+from ..embed.heads import Head, Lesson, available, fit_head, log_loss, pinball
 from ..embed.training_set import held_out
 from .conformal import Floats, make_bins, object_weights
 from .tag_design import Design, Scale, quantile_levels, wants_log
 from .tag_guard import Features, make_guard
-from .tagger import Calibration, Predictions, Tagger, fitted_temperature
+from .tagger import Calibration, Predictions, Tagger, fitted_temperature, heat
 
 LEVELS = (0.68, 0.90, 0.95)
 LEAST_LABELLED = 100
 """Objects with a label that training needs."""
 LEAST_CLASS = 15
 """Objects of a class; rarer ones are left out."""
+FEW = 2_500
+"""With fewer labelled objects, all that are not tested both train and (out of fold) calibrate."""
 ROTATIONS = 5
 TRAIN, VALID, CALIBRATE, TEST = range(4)
 
@@ -33,10 +35,14 @@ def split(objects: NDArray[Any], seed: int = 0, rotation: int = 0) -> NDArray[np
     A hash of the object decides: repeat spectra stay together and new objects move nobody. Over
     the five rotations each object is tested once and calibrates once.
     """
-    tenth = sum((~held_out(objects, k / 10, seed)).astype(np.int64) for k in range(1, 10))
-    turned = (np.asarray(tenth) - 2 * rotation) % 10
+    turned = (_tenth(objects, seed) - 2 * rotation) % 10
     parts = np.array([TEST, TEST, CALIBRATE, CALIBRATE, VALID, *5 * [TRAIN]], np.int64)
     return np.asarray(parts[turned])
+
+
+def _tenth(objects: NDArray[Any], seed: int) -> NDArray[np.int64]:
+    parts = [(~held_out(objects, k / 10, seed)).astype(np.int64) for k in range(1, 10)]
+    return np.asarray(np.sum(parts, axis=0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +115,7 @@ def train_tagger(
     heads: Sequence[str] | None = None,
     seed: int = 0,
     rotation: int = 0,
+    keep_test: bool = True,
     progress: Progress | None = None,
 ) -> Tagger:
     """Train every head on every candidate encoder's vectors; calibrate the one that does best.
@@ -119,19 +126,26 @@ def train_tagger(
     label : (n,) numbers (NaN = none) or classes (None = none) · objects : (n,) whole numbers,
         equal for spectra of one object · kind : ``number`` or ``class``
     levels : of the intervals or sets, rising · rotation : 0 … 4, which fifth is tested
+    keep_test : leave that fifth out; False (who has other test objects) calibrates with it too
     Raises
     ------
     UsageError : too few labelled objects, a constant label
     Source: intervals by conformalised quantile regression (Romano et al. 2019), sets by adaptive
     prediction sets (Romano et al. 2020), both within bins of S/N and of predicted value or class.
+    Of fewer than 2,500 objects every one calibrates, by heads of four fifths that did not see it
+    (cross-conformal: Vovk 2015, Ann. Math. Artif. Intell. 74, 9); the head that is kept saw more,
+    so that its intervals hold a little more than they say.
     """
     some = {"vectors": candidates} if isinstance(candidates, Features) else dict(candidates)
     if kind not in ("number", "class"):
         raise UsageError(f"a label is a number or a class, not {kind!r}", code="bad_kind")
     progress = progress or Silent()
     objects = np.asarray(objects, np.int64)
-    job = _Job(some, checked_labels(label, objects, kind, name), objects,
-               split(objects, seed, rotation), tuple(levels), seed, name)  # fmt: skip
+    part = split(objects, seed, rotation)
+    if not keep_test:
+        part = np.where(part == TEST, CALIBRATE, part)
+    labels = checked_labels(label, objects, kind, name)
+    job = _Job(some, labels, objects, part, tuple(levels), seed, name)
     names = list(heads) if heads is not None else available()[0]
     table = job.compare(names, progress)
     best = min(table, key=lambda row: row["loss"])
@@ -162,6 +176,11 @@ class _Job:
         return "class" if self.labels.classes else "number"
 
     @property
+    def few(self) -> bool:
+        """Whether every object that is not tested both trains and calibrates."""
+        return len(np.unique(self.objects[self.rows(None, TRAIN, VALID, CALIBRATE, TEST)])) < FEW
+
+    @property
     def taus(self) -> Floats:
         return quantile_levels(self.levels)
 
@@ -179,8 +198,8 @@ class _Job:
 
     def compare(self, heads: Sequence[str], progress: Progress) -> list[dict[str, Any]]:
         """Validation loss of every head on every candidate, all on the same spectra."""
-        rows = self.rows(None, TRAIN, VALID)
-        valid = self.part[rows] == VALID
+        rows = self.rows(None, TRAIN, VALID, *[CALIBRATE] * self.few)
+        valid = self.part[rows] != TRAIN
         scale = self._scale(rows[~valid])
         y = scale.forth(self.labels.y[rows]) if self.kind == "number" else self.labels.y[rows]
         weight = object_weights(self.objects[rows[valid]])
@@ -195,10 +214,11 @@ class _Job:
                                 noise=noise)  # fmt: skip
                 fitted = fit_head(head, lesson)
                 out = fitted.predict(x[valid])
-                temperature = 1.0
+                temperature = (0.0, 0.0)
                 if self.kind == "class":
-                    temperature = fitted_temperature(out, y[valid])
-                    losses = log_loss(out, y[valid], temperature)
+                    snr = np.asarray(features.snr, np.float64)[rows[valid]]
+                    temperature = fitted_temperature(out, y[valid], snr)
+                    losses = log_loss(out, y[valid], heat(temperature, snr))
                 else:
                     losses = pinball(out, y[valid], self.taus)
                 loss = float(np.average(losses, weights=weight))
@@ -226,35 +246,50 @@ class _Job:
 
     def finish(self, best: Mapping[str, Any], table: list[dict[str, Any]]) -> Tagger:
         """The winner, trained on training and validation objects, calibrated on others."""
-        candidate = str(best["candidate"])
-        features, fit = self.candidates[candidate], self.rows(candidate, TRAIN, VALID)
-        scale, design = self._scale(fit), Design.fit(features[fit])
-        y = scale.forth(self.labels.y[fit]) if self.kind == "number" else self.labels.y[fit]
-        x = design.of(features[fit])
-        lesson = Lesson(x, y, np.zeros(len(fit), bool), self.taus, len(self.labels.classes),
-                        self.seed, best["chosen"], design.noise(features[fit]))  # fmt: skip
-        head = fit_head(str(best["head"]), lesson)
-        cal = self.rows(candidate, CALIBRATE)
-        snr, objects = np.asarray(features.snr, np.float64)[cal], self.objects[cal]
-        raw = head.predict(design.of(features[cal]))
+        candidate, few = str(best["candidate"]), self.few
+        features = self.candidates[candidate]
+        fit = self.rows(candidate, TRAIN, VALID, *[CALIBRATE] * few)
+        head, design, scale = self._fit(best, fit)
+        cal = fit if few else self.rows(candidate, CALIBRATE)
+        objects = self.objects[cal]
+        fold = _tenth(objects, self.seed) // 2 if few else np.zeros(len(cal), np.int64)
+        raw = np.empty((len(cal), len(self.labels.classes) or len(self.taus)))
+        for k in np.unique(fold):
+            mine = fold == k
+            judge, seen = (head, design) if not few else self._fit(best, fit[~mine], scale)[:2]
+            raw[mine] = judge.predict(seen.of(features[cal[mine]]))
+        snr = np.asarray(features.snr, np.float64)[cal]
         middle = raw[:, len(self.taus) // 2] if self.kind == "number" else np.zeros(len(cal))
         bins = make_bins(snr, middle, objects)
-        guard = make_guard(features[fit], fit, features[cal], objects, bins.snr_edges, self.seed)
+        guard = make_guard(features[fit], fit, features[cal], objects, bins.snr_edges, self.seed,
+                           fold if few else None)  # fmt: skip
         ordinary = guard.reasons(features[cal]) == ""  # what will be tagged is like these
         usual = cal[ordinary]
         one = Calibration(self.labels.y[usual], len(self.labels.classes), self.levels, self.seed,
-                          scale, bins, float(best["temperature"]))  # fmt: skip
+                          scale, bins, best["temperature"])  # fmt: skip
         offsets = one.offsets(raw[ordinary], features[usual], self.objects[usual])
-        counted = {n: len(np.unique(self.objects[self.rows(candidate, p)])) for n, p in
-                   (("train", TRAIN), ("validate", VALID), ("calibrate", CALIBRATE),
-                    ("test", TEST))}  # fmt: skip
+        used = {"train": fit, "calibrate": cal, "test": self.rows(candidate, TEST)}
+        count = {n: len(np.unique(self.objects[r])) for n, r in used.items()}
         card = {
             "comparison": [{k: v for k, v in row.items() if k != "chosen"} for row in table],
-            "objects": counted, "ignored": self.labels.ignored, "skill": best["skill"],
+            "objects": count, "calibration": "out of fold" if few else "on others",
+            "ignored": self.labels.ignored, "skill": best["skill"],
         }  # fmt: skip
         return Tagger(self.name, self.kind, self.levels, candidate, head, design, scale, bins,
-                      offsets, guard, self.labels.classes, float(best["temperature"]), self.seed,
+                      offsets, guard, self.labels.classes, best["temperature"], self.seed,
                       card)  # fmt: skip
+
+    def _fit(
+        self, best: Mapping[str, Any], rows: NDArray[np.int64], scale: Scale | None = None
+    ) -> tuple[Head, Design, Scale]:
+        """The chosen head with its chosen settings, trained on these rows alone."""
+        features = self.candidates[str(best["candidate"])][rows]
+        scale, design = scale or self._scale(rows), Design.fit(features)
+        y = scale.forth(self.labels.y[rows]) if self.kind == "number" else self.labels.y[rows]
+        lesson = Lesson(design.of(features), y, np.zeros(len(rows), bool), self.taus,
+                        len(self.labels.classes), self.seed, best["chosen"],
+                        design.noise(features))  # fmt: skip
+        return fit_head(str(best["head"]), lesson), design, scale
 
 
 __all__ = ["Features", "Predictions", "Tagger", "split", "train_tagger"]

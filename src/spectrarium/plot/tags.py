@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..domain.errors import UsageError
 from ..explore.conformal import binomial_interval
+from ..explore.tag_guard import LEAST_SNR
 from ..run.tag_answers import TagTable
 from ..run.tag_rows import percent
 from .style import Style, new_figure, style, themed, title
@@ -53,7 +54,7 @@ def _numbers(figure: Figure, found: TagTable, fair: NDArray[np.bool_], theme: St
     level = found.levels[0]
     value, truth = _column(found, "value", fair), _column(found, "catalogue", fair)
     low, high = (_column(found, f"{s}_{percent(level)}", fair) for s in ("lo", "hi"))
-    snr = _column(found, "snr", fair)
+    snr = np.maximum(_column(found, "snr", fair), LEAST_SNR)
     good = np.isfinite(value)
     unit = f" [{found.unit}]" if found.unit else ""
     grid = figure.add_gridspec(2, 2, width_ratios=(1.15, 1.0))
@@ -64,7 +65,7 @@ def _numbers(figure: Figure, found: TagTable, fair: NDArray[np.bool_], theme: St
     error = value[good] - truth[good]
     middle = float(np.median(error))
     sigma = 1.4826 * float(np.median(np.abs(error - middle)))
-    title(left, f"{found.label}: {int(good.sum())} spectra of objects not learnt from",
+    title(left, f"{found.label}: {int(good.sum())} tested",
           f"σ {sigma:.3g}, bias {middle:+.2g}; {int((~good).sum())} abstained", theme)  # fmt: skip
     right = figure.add_subplot(grid[0, 1])
     _residuals(right, snr[good], error, 0.5 * (high - low)[good], theme, level)
@@ -88,12 +89,8 @@ def _one_to_one(
         axes.set_xscale("log")
         axes.set_yscale("log")
         ends = ends * np.array([0.95, 1.05])
-        ticks = [t for t in (1000, 2000, 3000, 4000, 5000, 6000, 8000, 10000, 15000, 20000, 30000,
-                             50000) if ends[0] <= t <= ends[1]]  # fmt: skip
-        if len(ticks) > 2:
-            for axis in (axes.xaxis, axes.yaxis):
-                axis.set_ticks(ticks, [f"{t:g}" for t in ticks])
-                axis.set_ticks([], minor=True)
+        for axis in (axes.xaxis, axes.yaxis):
+            _plain_ticks(axis, float(ends[0]), float(ends[1]))
     else:
         ends = ends + 0.03 * (ends[1] - ends[0]) * np.array([-1, 1])
     axes.plot(ends, ends, color=theme.faint, linewidth=1.2, zorder=1)
@@ -108,10 +105,29 @@ def _one_to_one(
     axes.set_ylim(*ends)
 
 
+def _plain_ticks(axis: Any, low: float, high: float) -> None:
+    """Whole numbers on a logarithmic axis of few decades, spread so that they can be read."""
+    steps = (1, 2, 3, 5, 7) if high < 12 * low else (1, 3) if high < 1e3 * low else (1,)
+    first, last = int(np.floor(np.log10(low))), int(np.ceil(np.log10(high)))
+    ticks = [s * 10.0**e for e in range(first, last + 1) for s in steps]
+    ticks = [t for t in ticks if low <= t <= high]
+    if len(ticks) >= 2:
+        axis.set_ticks(ticks, [f"{t:g}" for t in ticks])
+        axis.set_ticks([], minor=True)
+
+
 def _bins(snr: NDArray[Any]) -> list[NDArray[np.intp]]:
     """Positions in up to six bins of about equal number, none below 20."""
     order = np.argsort(snr, kind="stable")
     return [np.asarray(p) for p in np.array_split(order, int(np.clip(len(snr) // 20, 1, 6)))]
+
+
+def _snr_axis(axes: Axes, snr: NDArray[Any]) -> None:
+    """Logarithmic; what has no positive S/N stands at the left edge."""
+    low, high = max(float(snr.min()), LEAST_SNR), max(float(snr.max()), 2 * LEAST_SNR)
+    axes.set_xscale("log")
+    axes.set_xlim(0.9 * low, 1.1 * high)
+    _plain_ticks(axes.xaxis, 0.9 * low, 1.1 * high)
 
 
 def _residuals(
@@ -129,7 +145,7 @@ def _residuals(
                       label=f"claimed, {level:.0%}")  # fmt: skip
     axes.plot(x, b, color=theme.accent, linewidth=1.8, label="median")
     axes.axhline(0, color=theme.faint, linewidth=0.8, zorder=0.5)
-    axes.set_xscale("log")
+    _snr_axis(axes, snr)
     reach = max(float(np.quantile(np.abs(error), 0.98)), float(w.max())) * 1.15 or 1.0
     axes.set_ylim(-reach, reach)
     beyond = int((np.abs(error) > reach).sum())
@@ -153,7 +169,7 @@ def _coverage(
             axes.plot([at, at], [100 * a, 100 * b], color=colour, linewidth=1.4)
             axes.plot([at], [100 * hits / n], "o", color=colour, markersize=4.5)
         axes.plot([], [], "o", color=colour, markersize=4.5, label=f"{100 * level:.0f} %")
-    axes.set_xscale("log")
+    _snr_axis(axes, snr)
     axes.set_ylim(min(40.0, axes.get_ylim()[0]), 101.5)
     axes.set_xlabel("Median S/N per model pixel")
     axes.set_ylabel("Truth inside the interval [%]")
@@ -164,14 +180,14 @@ def _coverage(
 def _classes(figure: Figure, found: TagTable, fair: NDArray[np.bool_], theme: Style) -> None:
     truth = np.array(found.table.column("catalogue").to_pylist(), object)[fair]
     value = np.array(found.table.column("value").to_pylist(), object)[fair]
-    snr = _column(found, "snr", fair)
+    snr = np.maximum(_column(found, "snr", fair), LEAST_SNR)
     names = sorted({str(t) for t in truth} | {str(v) for v in value if v})
     grid = figure.add_gridspec(2, 2, width_ratios=(1.15, 1.0))
     left = figure.add_subplot(grid[:, 0])
     said = np.array([v is not None for v in value])
     _confusion(left, truth, value, names, theme)
     right_share = float((truth[said] == value[said]).mean()) if said.any() else 0.0
-    title(left, f"{found.label}: {len(truth)} spectra of objects not learnt from",
+    title(left, f"{found.label}: {len(truth)} tested",
           f"{100 * right_share:.1f} % right; {int((~said).sum())} abstained", theme)  # fmt: skip
     sets = {v: found.table.column(f"set_{percent(v)}").to_pylist() for v in found.levels}
     at = np.flatnonzero(fair)
@@ -185,7 +201,7 @@ def _classes(figure: Figure, found: TagTable, fair: NDArray[np.bool_], theme: St
     axes = figure.add_subplot(grid[1, 1])
     _coverage(axes, snr[judged], inside, theme)
     axes.set_ylabel("Truth in the class set [%]")
-    title(axes, "Coverage: at least nominal (dashed)", "bars: 95 % binomial", theme)
+    title(axes, "Coverage ≥ nominal (dashed)", "bars: 95 % binomial", theme)
 
 
 def _confusion(

@@ -119,8 +119,9 @@ def _no_vector(archive: Archive, embedding: str, row: int) -> str:
 
 def _training(card: dict[str, Any]) -> str:
     n = card["made"]["objects"]
-    return (f"{n['train'] + n['validate']} objects with {card['column']}, calibrated on "
-            f"{n['calibrate']} others")  # fmt: skip
+    how = card["made"]["calibration"]
+    others = f"{n['calibrate']} others" if how == "on others" else "them, each by heads without it"
+    return f"{n['train']} objects with {card['column']}, calibrated on {others}"
 
 
 def _tested(card: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from ..explore.tag_guard import Features
 from ..explore.tag_report import joined, outcome, summary
 from ..explore.tag_store import save_tagger
 from ..explore.tagger import Tagger
-from ..explore.tagging import LEAST_LABELLED, ROTATIONS, TEST, split, train_tagger
+from ..explore.tagging import LEAST_LABELLED, ROTATIONS, TEST, TRAIN, split, train_tagger
 from ..store.archive import Archive, Rows
 from ..store.writer import open_writer
 from .labels import add_catalogue
@@ -29,7 +29,7 @@ from .tag_rows import Vectors, empty_table, vectors_of
 
 SAME_SHARE = 0.8
 """Embeddings compete for a label where they share at least this much of their labelled spectra."""
-FEW_OBJECTS = 2_000
+FEW_OBJECTS = 5_000
 """With fewer labelled objects all are tested, in five rotations, not only a fifth."""
 
 
@@ -49,6 +49,7 @@ class TagReport:
     comparison: list[dict[str, Any]]
     test: dict[str, Any]
     rotations: int
+    calibration: str
     ignored: dict[str, int] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
@@ -228,12 +229,15 @@ class _Training:
             rows = np.flatnonzero(split(self.objects, self.seed, k) == TEST)
             parts.append(outcome(now, whole[rows], self.values.values[rows], self.objects[rows]))
         uid = self.archive.index.value("uid", self.rows)
+        part = split(self.objects, self.seed)
+        if tagger.card["calibration"] == "out of fold":
+            part = np.where(part == TEST, TEST, TRAIN)
         member = np.flatnonzero(whole.covered & _usable(self.values))
         reference = tagger.guard.rows
         label = self.values.values[reference]
         return _Trained(
             tagger, summary(joined(parts)), rotations, uid[member],
-            split(self.objects, self.seed)[member], uid[reference],
+            part[member], uid[reference],
             label.astype(np.float64) if self.values.kind == "number" else label.astype(str),
             self.held[best],
         )  # fmt: skip
@@ -280,7 +284,8 @@ def _keep(
             out.made.append(TagReport(
                 name, values.column, tagger.kind, values.unit, tagger.candidate, tagger.head.name,
                 model_id, float(tagger.card["skill"]), tagger.card["objects"],
-                tagger.card["comparison"], one.test, one.rotations, ignored,
+                tagger.card["comparison"], one.test, one.rotations,
+                tagger.card["calibration"], ignored,
             ))  # fmt: skip
         out.version = writer.archive.version
 
