@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,23 +32,23 @@ from ..store.archive import Rows
 from .options import read_options
 
 
-class Asking:
+class Asking(ABC):
     """What `Archive` can be asked; `Archive` itself says which folder and version."""
 
     path: Path
     _as_of: int | None
 
     @property
+    @abstractmethod
     def store(self) -> Store:
         """The opened version underneath."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refresh(self) -> Any:
         """Move to the newest version."""
-        raise NotImplementedError
 
-    def _writable(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _writable(self) -> None: ...
 
     # asking -----------------------------------------------------------------------------------
 

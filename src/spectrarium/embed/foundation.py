@@ -8,6 +8,7 @@ explanations and residuals have something to decode with).
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -45,7 +46,7 @@ class WeightsSettings:
     batch: int = 16
 
 
-class Pretrained:
+class Pretrained(ABC):
     """What both networks share: resampling to their grid, the read-out, files."""
 
     encoder: ClassVar[str]
@@ -77,15 +78,15 @@ class Pretrained:
         self._files = self._weight_files()
         self._net = self._network().eval()
 
-    def _weight_files(self) -> list[Path]:
-        raise NotImplementedError
+    @abstractmethod
+    def _weight_files(self) -> list[Path]: ...
 
-    def _network(self) -> torch.nn.Module:
-        raise NotImplementedError
+    @abstractmethod
+    def _network(self) -> torch.nn.Module: ...
 
+    @abstractmethod
     def _vectors(self, flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
         """(n, n_pix) gap-free flux and ivar on the domain's grid → (n, d)."""
-        raise NotImplementedError
 
     @property
     def ref(self) -> ModelRef:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +93,7 @@ def _smoothed(values: NDArray[Any], seen: NDArray[np.bool_]) -> NDArray[np.float
     return np.where(number > 0, mean, float(np.mean(values[seen])))
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """A network in its frame: a subclass gives `compress` and `expand`, or `encode` and `decode`.
 
     Buffers, part of the weights: mean, spread, floor (see `Frame`); scatter (n_pix,) variance left
@@ -129,13 +130,13 @@ class Network(nn.Module):
         standard = ((flux - self.mean) / self.spread).clamp(-_MOST_INPUT, _MOST_INPUT)
         return torch.stack([trust * standard, trust], dim=1)
 
+    @abstractmethod
     def compress(self, inputs: torch.Tensor) -> torch.Tensor:
         """(n, 2, n_pix) → (n, latent), or (n, 2·latent): means, then log variances."""
-        raise NotImplementedError
 
+    @abstractmethod
     def expand(self, vectors: torch.Tensor) -> torch.Tensor:
         """(n, latent) → (n, n_pix) standardised flux."""
-        raise NotImplementedError
 
     def encode(
         self, flux: torch.Tensor, ivar: torch.Tensor
