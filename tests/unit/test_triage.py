@@ -118,6 +118,15 @@ def test_sky_is_looked_for_only_where_it_can_be():
     assert judged(sky, frame="unknown").kind == ASTROPHYSICAL
 
 
+def test_an_emission_line_that_falls_on_a_telluric_band_is_the_objects():
+    """Broad Hα of a quasar at z = 0.1006 lies in the water band."""
+    at = 6564.6 * 1.1006
+    for z in (0.1006, None):
+        found = judged(lambda f: f + gauss(at, 1200), z=z)
+        assert found.kind == ASTROPHYSICAL, found.reasons
+    assert "Hα" in judged(lambda f: f + gauss(at, 1200), z=0.1006).reasons[0].text
+
+
 def test_a_band_head_is_no_bad_join():
     head = float(air_to_vac(5165.2))
     flux = smooth_star()

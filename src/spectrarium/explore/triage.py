@@ -34,7 +34,10 @@ PROFILE_GAIN, PROFILE_SHARE = 60.0, 0.1
 """Fall of χ², and share of the squared departure, from which lines have another shift or width."""
 _CLIP = 30.0
 _DEGREE = 4
+_OWN = 0.007
+"""Within 2000 km/s of a strong line of the object a departure is taken to be its own."""
 _MOST_REASONS = 3
+_SOURCE = tuple(k for k in LineKind if k not in (LineKind.SKY, LineKind.TELLURIC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,7 @@ def _quality(case: _Case, snr: float | None) -> list[Reason]:
     if level < NO_SIGNAL and not out:
         return [faint]
     if level < LOW_SNR and not out:
-        seen = sum(r.share for r in _features(case) if r.kind == ASTROPHYSICAL)
+        seen = sum(r.share for r in _features(case) if r.name != "nothing_local")
         out += [] if seen > FAINT_SHARE else [faint]
     return out
 
@@ -237,6 +240,8 @@ def _observer(case: _Case) -> list[Reason]:
         if share < OBSERVER_SHARE or share < OBSERVER_EXCESS * pixels:
             continue
         worst = int(np.argmax(np.where(where, case.energy, -1.0)))
+        if not _is_the_observers(case, where, worst):
+            continue
         half = width / C_KMS * case.wave[worst]
         low, high = case.wave[worst] - half, case.wave[worst] + half
         band = [b for b in BANDS if b.lo_aa < case.wave[worst] < b.hi_aa]
@@ -245,6 +250,21 @@ def _observer(case: _Case) -> list[Reason]:
         text = f"{100 * share:.0f} % of the departure lies {what}, most at {case.wave[worst]:.0f} Å"
         out.append(Reason(name, ARTEFACT, share, float(low), float(high), text))
     return out
+
+
+def _is_the_observers(case: _Case, where: NDArray[np.bool_], worst: int) -> bool:
+    """Not the object's own: no strong line of its redshift lies there, and either it absorbs or
+    several lines or bands take part (one excess alone may be an emission line in a bad place)."""
+    at = float(case.wave[worst])
+    if case.z is not None:
+        near = lines_between(at * (1 - _OWN), at * (1 + _OWN), z=case.z, kinds=_SOURCE)
+        if any(entry.weight == 1 for entry, _ in near):
+            return False
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], where.astype(np.int8), [0]])))
+    energy = np.where(where & case.good, np.maximum(case.energy - 1.0, 0.0), 0.0)
+    each = [float(energy[a:b].sum()) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    several = sum(e > 0.1 * sum(each) for e in each) > 1
+    return several or float(case.residual[where].sum()) < 0
 
 
 def _join(case: _Case, step: Step | None) -> list[Reason]:
@@ -328,9 +348,6 @@ def _without_smooth(case: _Case) -> tuple[float, NDArray[np.float64]]:
     return (max(0.0, 1.0 - float(after / before)) if before > 0 else 0.0), rest
 
 
-_SOURCE = tuple(k for k in LineKind if k not in (LineKind.SKY, LineKind.TELLURIC))
-
-
 def lines_in(region: Region, frame: str, z: float | None, most: int = 3) -> str:
     """Names of the strongest lines in or beside a region: ``Hα, [N II]``; "" = none known.
 
@@ -340,9 +357,8 @@ def lines_in(region: Region, frame: str, z: float | None, most: int = 3) -> str:
     shift = 0.0 if z is None or frame == "rest" else z
     inside = lines_between(region.lo_aa - pad, region.hi_aa + pad, z=shift, kinds=_SOURCE)
     broad = region.hi_aa / region.lo_aa - 1.0 > 0.02
-    ranked = sorted(inside, key=lambda pair: pair[0].weight)
-    names = list(dict.fromkeys(entry.label for entry, _ in ranked
-                               if not broad or entry.weight == 1))[:most]  # fmt: skip
+    best = 1 if broad else min((entry.weight for entry, _ in inside), default=1)
+    names = list(dict.fromkeys(entry.label for entry, _ in inside if entry.weight <= best))[:most]
     if not names:
         return ""
     return ", ".join(names) + (" if at rest" if z is None and frame != "rest" else "")

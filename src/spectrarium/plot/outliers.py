@@ -27,7 +27,7 @@ from .drawing import (
 from .neighbours import Panel
 from .style import Style, new_figure, style, themed, title
 
-_REASON_CHARACTERS = {1: 150, 2: 74, 3: 46}
+_REASON_CHARACTERS = {1: 140, 2: 66, 3: 42}
 """Of a reason in so many columns; the rest is in the table."""
 
 
@@ -55,7 +55,7 @@ def strange_panels(answers: Sequence[Strange], names: Sequence[str]) -> list[Str
             f"S/N {round(a.snr or 0.0) + 0}",
         ]
         if a.bin_rank is not None:
-            parts.insert(0, f"{a.bin_rank} of {a.bin_size} at {a.bin}")
+            parts = [f"{a.bin_rank} of {a.bin_size} at {a.bin}", parts[0], parts[2]]
         out.append(StrangePanel(
             flux=a.flux, ivar=a.ivar, model=a.reconstruction, regions=a.drivers, name=name,
             note="   ".join(parts), kind=a.kind, names=a.lines,
