@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from .deep import DeepEncoder
 from .deep_settings import DeepSettings
 from .domain import ModelDomain
-from .network import Network
+from .network import Autoencoder
 
 _LEAST_LENGTH = 8
 """Convolutions stop before the spectrum is shorter than this."""
@@ -72,7 +72,7 @@ def shape_of(n_pix: int, settings: ConvSettings) -> ConvShape:
     return ConvShape(end * 2**depth, end, (2, *widths))
 
 
-class ConvNetwork(Network):
+class ConvNetwork(Autoencoder):
     """Strided convolutions, one fully connected layer to the latents, and the mirror image back.
 
     Source: Sedaghat et al. 2021 (MNRAS 501, 6026) for the design: 15 convolutions, input of

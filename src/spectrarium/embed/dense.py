@@ -13,7 +13,7 @@ from torch.nn.functional import interpolate, pad
 from .deep import DeepEncoder
 from .deep_settings import DeepSettings
 from .domain import ModelDomain
-from .network import Network
+from .network import Autoencoder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class DenseSettings(DeepSettings):
         self._demand("beta", "at least 0", self.beta >= 0)
 
 
-class DenseNetwork(Network):
+class DenseNetwork(Autoencoder):
     """Layers of falling width to the latents and back, beside a linear path in both directions."""
 
     def __init__(self, n_pix: int, settings: DenseSettings) -> None:

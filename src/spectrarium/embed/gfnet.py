@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from .deep import DeepEncoder
 from .deep_settings import DeepSettings
 from .domain import ModelDomain
-from .network import Network
+from .network import Autoencoder
 
 _LEAST_PIECE = 8
 """Pixels of a piece at least: shorter ones cost time and add nothing that a layer cannot learn."""
@@ -77,7 +77,7 @@ class Block(nn.Module):
         return torch.as_tensor(pieces + self.within(self.between(mixed)))
 
 
-class GFNetwork(Network):
+class GFNetwork(Autoencoder):
     """Pieces of the spectrum, filter blocks, a fully connected bottleneck, and back."""
 
     def __init__(self, n_pix: int, settings: GFNetSettings) -> None:

@@ -94,7 +94,7 @@ def _smoothed(values: NDArray[Any], seen: NDArray[np.bool_]) -> NDArray[np.float
 
 
 class Network(nn.Module, ABC):
-    """A network in its frame: a subclass gives `compress` and `expand`, or `encode` and `decode`.
+    """A network in its frame: a subclass gives `encode` and `decode`.
 
     Buffers, part of the weights: mean, spread, floor (see `Frame`); scatter (n_pix,) variance left
     after training; latent_variance (latent,) of the training set's vectors.
@@ -129,6 +129,20 @@ class Network(nn.Module, ABC):
         trust = power / (1.0 + power)
         standard = ((flux - self.mean) / self.spread).clamp(-_MOST_INPUT, _MOST_INPUT)
         return torch.stack([trust * standard, trust], dim=1)
+
+    @abstractmethod
+    def encode(
+        self, flux: torch.Tensor, ivar: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Vectors, and their log variances where the network is variational."""
+
+    @abstractmethod
+    def decode(self, vectors: torch.Tensor) -> torch.Tensor:
+        """(n, latent) → (n, n_pix) normalised flux, float32."""
+
+
+class Autoencoder(Network):
+    """A network whose both halves work on standardised flux: `compress` and `expand`."""
 
     @abstractmethod
     def compress(self, inputs: torch.Tensor) -> torch.Tensor:
