@@ -265,3 +265,15 @@ def test_the_command_line(asked, star, tmp_path):
     assert picture.stat().st_size > 20_000
     assert "pixels" in done.output
     assert "not compared" in done.output
+
+
+def test_of_very_many_only_the_nearest_are_compared_pixel_by_pixel(asked, star, monkeypatch):
+    from spectrarium.run import similar as module
+
+    monkeypatch.setattr(module, "PIXELS_MOST", 50)
+    monkeypatch.setattr(module, "PIXELS_NEAREST", 20)
+    found = asked.similar(star, 5, line="Halpha")
+    assert any("20 nearest" in note for note in found.notes)
+    assert found.searched + sum(found.left_out.values()) == 20
+    near = {a.row for a in asked.similar(star, 21).answers}
+    assert {a.row for a in found.answers} <= near

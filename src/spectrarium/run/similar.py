@@ -115,29 +115,8 @@ def similar(
         place = place_of(spectrum, z, notes, window=window, air=air, line=line,
                          width_kms=width_kms, rest=rest)  # fmt: skip
         return _by_pixels(ask, place, where, notes, (model, explorer, encoder))
-    explorer, batch, encoded = covering(archive, spectrum, own, model, explorer, encoder)
-    allowed = None if where is None else np.isin(explorer.rows, archive.find(where=where))
-    searcher = explorer.searcher(exact=exact, least=approximate_from, progress=progress)
-    found = searcher.search(
-        encoded.vectors, max(k, RERANKED) if rerank else k, model=explorer.model.ref,
-        allowed=allowed, exclude=None if own is None else np.array([own]),
-    )  # fmt: skip
-    good = found.obs_uid[0] >= 0
-    uid, distance = found.obs_uid[0][good], found.distance[0][good]
-    pixel = _pixel_distances(explorer, batch, uid) if rerank else np.full(len(uid), np.nan)
-    order = _reranked(distance, pixel) if rerank else np.arange(len(uid))
-    uid, distance, pixel = uid[order][:k], distance[order][:k], pixel[order][:k]
-    domain = explorer.model.domain
-    out = Similar(
-        query=name, query_spectrum=spectrum, model=explorer.model.ref.model_id,
-        wave_aa=domain.wave_aa, query_flux=batch.flux[0], query_ivar=batch.ivar[0],
-        answers=[], frame=domain.frame, search=found.method, notes=_notes(explorer, rerank),
-        searched=int(allowed.sum()) if allowed is not None else len(explorer.index),
-        redshift=0.0 if domain.frame == "rest" else z,
-    )  # fmt: skip
-    out.answers = _explained(ask, explorer, batch, archive.rows_of(uid), distance, pixel, out,
-                             encoded.vectors[0])  # fmt: skip
-    return out
+    search = _Search(where, rerank, exact, approximate_from)
+    return _by_embedding(ask, search, (model, explorer, encoder))
 
 
 def _notes(explorer: Explorer, rerank: bool) -> list[str]:
@@ -159,6 +138,53 @@ def _own_uid(archive: Archive, query: str | Spectrum, spectrum: Spectrum) -> int
 
 
 # by an embedding ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """How an embedding is to be searched: see `similar`."""
+
+    where: str | None
+    rerank: bool
+    exact: bool
+    approximate_from: int | None
+
+
+def _by_embedding(
+    ask: _Ask, search: _Search, chosen: tuple[str | None, Explorer | None, str | None]
+) -> Similar:
+    archive, k = ask.archive, ask.k
+    model, explorer, encoder = chosen
+    explorer, batch, encoded = covering(archive, ask.spectrum, ask.own, model, explorer, encoder)
+    allowed = None
+    if search.where is not None:
+        allowed = np.isin(explorer.rows, archive.find(where=search.where))
+    searcher = explorer.searcher(
+        exact=search.exact, least=search.approximate_from, progress=ask.progress
+    )
+    found = searcher.search(
+        encoded.vectors, max(k, RERANKED) if search.rerank else k, model=explorer.model.ref,
+        allowed=allowed, exclude=None if ask.own is None else np.array([ask.own]),
+    )  # fmt: skip
+    good = found.obs_uid[0] >= 0
+    uid, distance = found.obs_uid[0][good], found.distance[0][good]
+    pixel, order = np.full(len(uid), np.nan), np.arange(len(uid))
+    if search.rerank:
+        pixel = _pixel_distances(explorer, batch, uid)
+        order = _reranked(distance, pixel)
+    uid, distance, pixel = uid[order][:k], distance[order][:k], pixel[order][:k]
+    domain = explorer.model.domain
+    out = Similar(
+        query=ask.name, query_spectrum=ask.spectrum, model=explorer.model.ref.model_id,
+        wave_aa=domain.wave_aa, query_flux=batch.flux[0], query_ivar=batch.ivar[0],
+        answers=[], frame=domain.frame, search=found.method,
+        notes=_notes(explorer, search.rerank),
+        searched=int(allowed.sum()) if allowed is not None else len(explorer.index),
+        redshift=0.0 if domain.frame == "rest" else ask.z,
+    )  # fmt: skip
+    out.answers = _explained(ask, explorer, batch, archive.rows_of(uid), distance, pixel, out,
+                             encoded.vectors[0])  # fmt: skip
+    return out
 
 
 def _pixel_distances(
