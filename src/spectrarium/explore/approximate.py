@@ -24,7 +24,7 @@ from .neighbours import ExactIndex, Found, ranked
 TARGET = 0.99
 """The lower end of the 95 % interval of the recall must reach this."""
 FILTER_EXACT = 0.01
-"""Below this share of allowed rows exact search over them is used: of 1M × 128 it takes some 2 ms at
+"""Below this share of allowed rows exact search over them is used: of 1M × 128 it takes 2 ms at
 1 % on a quiet machine and 0.2 ms at 0.06 % (benchmarks/speed/results/approximate.json)."""
 MOST_OUTSIDE = 0.05
 """Share of rows that came, went or changed since an index was built above which it is built anew;
