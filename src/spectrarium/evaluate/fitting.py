@@ -21,7 +21,8 @@ _LEAST_EPOCHS = 4
 
 
 def made(name: str, corpus: Corpus, seed: int, steps: int) -> Encoder:
-    """An unfitted encoder with its default settings, but for the seed and the length of training.
+    """An unfitted encoder with its default settings, but for the seed and the length of training
+    (and fewer components where the corpus is too small for the default).
 
     steps : gradient steps of a network at most, as whole epochs (never fewer than 4): the same
     number on any machine, so that results do not depend on its speed
@@ -34,6 +35,8 @@ def made(name: str, corpus: Corpus, seed: int, steps: int) -> Encoder:
     changes: dict[str, Any] = {"seed": seed} if "seed" in known else {}
     if "n_components" in known:
         changes["n_components"] = max(2, min(settings.n_components, n_train // 4))
+    if "latent" in known and settings.latent > 0.8 * n_train:  # a small corpus: a smaller code
+        changes["latent"] = max(4, n_train // 4)
     if {"epochs", "batch"} <= known:
         a_pass = max(1, -(-n_train // settings.batch))
         changes["epochs"] = max(_LEAST_EPOCHS, min(settings.epochs, steps // a_pass))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..domain.derived import Embedding
 from ..domain.errors import UsageError
 from ..domain.progress import Progress
 from ..embed.encoder import Encoded, Encoder
 from ..explore.forest import ForestSettings
+from ..explore.neighbours import ExactIndex
 from ..explore.population import label_disagreement
 from ..explore.tag_guard import Features
 from . import nuisance, retrieval, strange, tagged
@@ -86,8 +89,8 @@ def judge(
     if task.who.together:
         stars, theirs = strange.within_class(corpus, task.who, scored, "STAR")
         measures |= strange.found(stars, theirs, among="stars")
-    measures |= _wrong_z(corpus, search)
-    intervals, facts["no_probe"] = nuisance.probed(corpus, code.vectors * scale)
+    measures |= _wrong_z(corpus, encoder, code.vectors)
+    intervals, facts["no_probe"] = nuisance.probed(corpus, lambda rows: code.vectors[rows] * scale)
     if effort.tagged and first:
         report = tagged.tag_report(
             corpus, features_of(code, corpus, scale), seed, progress, effort.heads
@@ -129,7 +132,7 @@ def by_pixels(task: Task, progress: Progress) -> Result:
     """Raw pixels: neighbours by χ², and what the pixels themselves know of nuisances."""
     search = retrieval.ByPixels(task.corpus, task.questions.raw, progress)
     measures = retrieval.answers(task.questions, search, raw_only=True)
-    intervals, reasons = nuisance.probed(task.corpus, nuisance.pixel_space(task.corpus))
+    intervals, reasons = nuisance.probed(task.corpus, partial(nuisance.pixel_space, task.corpus))
     return Result(measures, intervals, {"no_probe": reasons, "queries": len(task.questions.raw)})
 
 
@@ -138,21 +141,27 @@ def _with_claims(corpus: Corpus) -> NDArray[np.int64]:
     return np.flatnonzero(corpus.test & np.isfinite(corpus.claimed_z) & (corpus.oddity == ""))
 
 
-def _wrong_z(corpus: Corpus, search: retrieval.ByVectors) -> dict[str, Measured]:
+def _wrong_z(corpus: Corpus, encoder: Encoder, vectors: NDArray[Any]) -> dict[str, Measured]:
     """Catalogue redshifts that disagree with the neighbours': looked at as many as are wrong."""
     wrong = corpus.facts.get("wrong_z")
     if wrong is None or corpus.claimed_z is None:
         return {}
-    rows = _with_claims(corpus)
-    odd = rows[wrong[rows]]
+    far = np.flatnonzero(np.isfinite(corpus.claimed_z))
+    index = ExactIndex(
+        Embedding(encoder.ref, vectors[far], np.arange(far.size)), encoder.metric_scale()
+    )
+    score = np.full(len(corpus), -np.inf)
     try:
-        score = label_disagreement(search.index, corpus.claimed_z, "z").ranked
+        score[far] = label_disagreement(index, corpus.claimed_z[far], "z").ranked
     except UsageError:  # too few redshifts for neighbours: a tiny survey
         return {}
-    value = np.where(np.isfinite(score[rows]), score[rows], -np.inf)
-    limit = np.sort(value)[-len(odd)] if len(odd) else np.inf
+    rows = _with_claims(corpus)
+    odd = rows[wrong[rows]]
+    if not len(odd):
+        return {}
+    limit = np.sort(score[rows])[-len(odd)]
     hit = (score[odd] >= limit).astype(np.float64)
-    return {"wrong z recall": Measured(hit, corpus.objects[odd], odd)} if len(odd) else {}
+    return {"wrong z recall": Measured(hit, corpus.objects[odd], odd)}
 
 
 def _by_kind(who: strange.Population, measures: dict[str, Measured]) -> dict[str, dict[str, float]]:

@@ -84,19 +84,41 @@ def mock_corpus(
     survey = survey_of(n, seed)
     pieces = survey.pieces()
     watch.start("mock survey", len(survey))
-    truths: list[Truth] = []
-    parts: list[Prepared] = []
-    left = 0
+    sky = _Growing(len(survey))
     with _mapped(survey, pieces, workers) as results:
         for truth, batch, out in results:
-            truths += truth
-            parts.append(batch)
-            left += out
+            sky.add(truth, batch, out)
             watch.advance(len(truth))
             if watch.cancelled():
                 raise TransientError("cancelled while the mock survey was made", code="cancelled",
                                      remedy="run the same command again")  # fmt: skip
-    return _corpus(truths, joined(parts), left)
+    return _corpus(sky.truths, sky.batch(), sky.left)
+
+
+class _Growing:
+    """Prepared spectra filled into arrays of the final size: never in memory twice."""
+
+    def __init__(self, most: int) -> None:
+        self.flux = np.empty((most, DOMAIN.n_pix), np.float32)
+        self.ivar = np.empty((most, DOMAIN.n_pix), np.float32)
+        self.small: list[tuple[np.ndarray, ...]] = []
+        self.noise: list[NoiseSource] = []
+        self.truths: list[Truth] = []
+        self.left = 0
+
+    def add(self, truths: list[Truth], batch: Prepared, left: int) -> None:
+        rows = slice(len(self.truths), len(self.truths) + len(batch))
+        self.flux[rows], self.ivar[rows] = batch.flux, batch.ivar
+        self.small.append((batch.scale, batch.snr, batch.coverage))
+        self.noise += batch.noise_source
+        self.truths += truths
+        self.left += left
+
+    def batch(self) -> Prepared:
+        n = len(self.truths)
+        scale, snr, coverage = (np.concatenate(c) for c in zip(*self.small, strict=True))
+        return Prepared(self.flux[:n], self.ivar[:n], scale, snr, coverage, tuple(self.noise),
+                        np.arange(n))  # fmt: skip
 
 
 @contextmanager
@@ -112,16 +134,6 @@ def _mapped(
         yield pool.map(make_piece, [survey] * len(pieces), pieces, chunksize=4)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def joined(parts: list[Prepared]) -> Prepared:
-    """Batches one after the other; `index` counts anew."""
-    noise: tuple[NoiseSource, ...] = tuple(s for p in parts for s in p.noise_source)
-    flux, ivar, scale, snr, coverage = (
-        np.concatenate([getattr(p, k) for p in parts])
-        for k in ("flux", "ivar", "scale", "snr", "coverage")
-    )
-    return Prepared(flux, ivar, scale, snr, coverage, noise, np.arange(len(noise)))
 
 
 def _corpus(truths: list[Truth], batch: Prepared, left: int) -> Corpus:

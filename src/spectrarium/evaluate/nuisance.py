@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,25 +20,26 @@ _RESAMPLES = 300
 
 
 def probed(
-    corpus: Corpus, space: NDArray[Any], seed: int = 0
+    corpus: Corpus, space: Callable[[NDArray[np.int64]], NDArray[Any]], seed: int = 0
 ) -> tuple[dict[str, Interval], dict[str, str]]:
     """Held-out R² of every nuisance from a similarity space, and why some have none.
 
     Parameters
     ----------
-    space : (n, d) vectors of all spectra, as distances are taken
+    space : rows → (k, d) their vectors, as distances are taken
     Returns
     -------
     R² by ``R² of NAME (ridge)``: what a linear reading finds; ``(knn)``: what the neighbours that
     a search returns have in common · reasons, by nuisance
     """
     rows = np.sort(np.random.default_rng(3).permutation(np.flatnonzero(corpus.test))[:MOST])
+    features = space(rows)
     out: dict[str, Interval] = {}
     reasons: dict[str, str] = {}
     for name, values in corpus.nuisances.items():
         for kind in KINDS:
             try:
-                found = probe(space[rows], values[rows], corpus.objects[rows], kind, seed,
+                found = probe(features, values[rows], corpus.objects[rows], kind, seed,
                               permutations=0, resamples=_RESAMPLES)  # fmt: skip
             except UsageError as error:  # constant, or known for too few: said in the table
                 reasons[name] = error.what
@@ -48,9 +50,9 @@ def probed(
     return out, reasons
 
 
-def pixel_space(corpus: Corpus) -> NDArray[np.float32]:
-    """(n, n_pix) normalised flux, the mean spectrum where there is no information."""
-    flux, good = corpus.batch.flux, corpus.batch.ivar > 0
+def pixel_space(corpus: Corpus, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(k, n_pix) normalised flux, the mean of these spectra where there is no information."""
+    flux, good = corpus.batch.flux[rows], corpus.batch.ivar[rows] > 0
     count = np.maximum(good.sum(axis=0), 1)
     mean = (np.where(good, flux, 0.0).sum(axis=0, dtype=np.float64) / count).astype(np.float32)
     return np.where(good, flux, mean)

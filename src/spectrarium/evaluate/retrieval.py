@@ -18,6 +18,8 @@ from .corpus import Corpus
 K = 10
 MOST_RAW = 300
 """Queries that raw-pixel χ² is asked, and everything that is compared with it."""
+MOST_ASKED = 4_000
+"""Queries of each sort: a random choice of more test spectra; answers still come from all."""
 _BLOCK = 64
 _CACHE = 2**19
 """Bytes of a block of spectra that χ² is taken over at a time."""
@@ -111,28 +113,29 @@ def chi2_to_all(corpus: Corpus, rows: NDArray[np.int64], progress: Progress) -> 
 class Questions:
     """What every method is asked, the same for all: rows by measure, and who may be an answer.
 
-    raw : rows that raw pixels are asked about as well, ascending
+    asked : rows that queries are taken from · raw : of them, those that raw pixels are asked about
+    as well; both ascending
     """
 
     corpus: Corpus
+    asked: NDArray[np.int64]
     raw: NDArray[np.int64]
 
     @classmethod
     def of(cls, corpus: Corpus, most_raw: int = MOST_RAW) -> Questions:
-        """All labelled test spectra; raw pixels are asked a random choice of them."""
-        asked = np.flatnonzero(corpus.test & (corpus.oddity == ""))
-        rng = np.random.default_rng(7)
-        return cls(corpus, np.sort(rng.permutation(asked)[:most_raw]))
+        """Normal test spectra; raw pixels are asked a random choice of them."""
+        normal = np.flatnonzero(corpus.test & (corpus.oddity == ""))
+        asked = np.random.default_rng(7).permutation(normal)[:MOST_ASKED]
+        return cls(corpus, np.sort(asked), np.sort(asked[:most_raw]))
 
     def each(self) -> Iterator[tuple[str, str, NDArray[np.int64], NDArray[np.bool_]]]:
         """(measure, quantity, rows to ask, allowed answers); quantity '' = the class label."""
         corpus = self.corpus
-        normal = corpus.oddity == ""
         labelled = corpus.label != ""
-        yield "precision@10", "", np.flatnonzero(corpus.test & labelled & normal), labelled
+        yield "precision@10", "", self.asked[labelled[self.asked]], labelled
         for name, values in corpus.numbers.items():
             known = np.isfinite(values)
-            rows = np.flatnonzero(corpus.test & known & normal)
+            rows = self.asked[known[self.asked]]
             if len(rows) >= 2 * K and known.sum() > len(rows) + K:
                 yield f"MAE {name}", name, rows, known
 

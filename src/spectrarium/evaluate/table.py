@@ -12,6 +12,7 @@ import numpy as np
 from .benchmark import CHANCE, RAW, Evaluation
 from .bootstrap import Interval, Measured, difference, interval
 from .results import Result, code_fingerprint
+from .retrieval import MOST_ASKED
 
 _SCORES = ("combined", "reconstruction", "density", "weirdness")
 _LOWER = ("MAE", "tag σ", "R²")
@@ -221,7 +222,7 @@ def conditions(evaluation: Evaluation) -> str:
         "Splits are by object, by the first byte of BLAKE3 of its name: train < 154 (mock survey: "
         "< 124), test the others. Encoders are fitted without labels on train objects (8,000 "
         "spectra at most); queries are test objects' spectra, answers come from all spectra of "
-        "other objects.",
+        f"other objects; of more than {MOST_ASKED:,} queries a random choice is asked.",
         f"Raw χ² and its Δ: {effort.raw} queries at most. Networks: {steps} steps at most, at "
         f"least 4 epochs. Oddities planted into test spectra: {effort.per_kind} of each kind, 1 % "
         "of the population at a time; combined = rank combination of reconstruction and density, "
