@@ -127,6 +127,12 @@ def test_an_emission_line_that_falls_on_a_telluric_band_is_the_objects():
     assert "Hα" in judged(lambda f: f + gauss(at, 1200), z=0.1006).reasons[0].text
 
 
+def test_a_departure_that_goes_on_beside_the_bands_is_not_telluric():
+    red = np.clip((WAVE - 6500) / 700, 0, None)
+    found = judged(lambda f: f + 2.0 * red * (1 + 0.3 * np.sin(WAVE / 60)), sigma=0.3)
+    assert all(r.name != "telluric" for r in found.reasons)
+
+
 def test_a_band_head_is_no_bad_join():
     head = float(air_to_vac(5165.2))
     flux = smooth_star()

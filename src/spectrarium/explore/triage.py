@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d, maximum_filter1d, median_filter
+from scipy.ndimage import (
+    gaussian_filter1d,
+    maximum_filter1d,
+    median_filter,
+)
 
 from ..domain.derived import Region
 from ..domain.units import C_KMS
@@ -34,6 +38,7 @@ PROFILE_GAIN, PROFILE_SHARE = 60.0, 0.1
 """Fall of χ², and share of the squared departure, from which lines have another shift or width."""
 _CLIP = 30.0
 _DEGREE = 4
+_BESIDE, _CONTRAST = 15, 4.0
 _OWN = 0.007
 """Within 2000 km/s of a strong line of the object a departure is taken to be its own."""
 _MOST_REASONS = 3
@@ -263,6 +268,16 @@ def _is_the_observers(case: _Case, where: NDArray[np.bool_], worst: int) -> bool
     edges = np.flatnonzero(np.diff(np.concatenate([[0], where.astype(np.int8), [0]])))
     energy = np.where(where & case.good, np.maximum(case.energy - 1.0, 0.0), 0.0)
     each = [float(energy[a:b].sum()) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    start, stop = next((a, b) for a, b in zip(edges[::2], edges[1::2], strict=True)
+                       if a <= worst < b)  # fmt: skip
+    beyond = np.where(case.good, np.maximum(case.energy - 1.0, 0.0), np.nan)
+    beside = np.concatenate(
+        [beyond[max(start - _BESIDE, 0) : start], beyond[stop : stop + _BESIDE]]
+    )
+    if np.isfinite(beside).any() and (
+        float(np.nanmean(beyond[start:stop])) < _CONTRAST * float(np.nanmean(beside))
+    ):  # fmt: skip
+        return False  # the departure does not keep to the line or band
     several = sum(e > 0.1 * sum(each) for e in each) > 1
     return several or float(case.residual[where].sum()) < 0
 
