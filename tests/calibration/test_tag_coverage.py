@@ -116,7 +116,7 @@ def test_repeat_spectra_do_not_feign_certainty():
 
 
 def test_a_small_corpus_in_five_rotations_holds_its_levels_by_object(monkeypatch):
-    monkeypatch.setattr(heads_trees, "MOST_ROUNDS", 40)  # enough here, and soon done
+    monkeypatch.setattr(heads_trees, "MOST_ROUNDS", 20)  # enough here, and soon done
     features, label, _, objects = world(900, 7, repeats=2)
     parts = []
     for k in range(ROTATIONS):

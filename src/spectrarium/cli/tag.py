@@ -70,7 +70,7 @@ def _show(made: Mapping[str, Any]) -> None:
     console.print(f"tag {made['tag']} ({made['label']}{',' + unit if unit else ''}): "
                   f"{made['head']} on {made['embedding']}", markup=False, style="bold")  # fmt: skip
     rows = [
-        {"embedding": r["candidate"], "head": r["head"], "loss": r["loss"],
+        {"embedding": r["candidate"], "head": r["head"], "loss": r["loss"], "typical": r["typical"],
          "better than a guess by": f"{100 * r['skill']:.1f} %", "validation objects": r["objects"]}
         for r in sorted(made["comparison"], key=lambda r: r["loss"])
     ]  # fmt: skip

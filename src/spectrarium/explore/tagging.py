@@ -148,8 +148,20 @@ def train_tagger(
     job = _Job(some, labels, objects, part, tuple(levels), seed, name)
     names = list(heads) if heads is not None else available()[0]
     table = job.compare(names, progress)
-    best = min(table, key=lambda row: row["loss"])
+    best = min((r for r in table if r["level"]), key=lambda r: r["typical"])
     return job.finish(best, table)
+
+
+def _mark_level(table: list[dict[str, Any]], each: Sequence[Floats]) -> None:
+    """Mark what is level with the smallest mean loss: within a standard error of the difference.
+
+    Means hang on a few bad spectra; of those that they cannot tell apart, the typical one decides.
+    """
+    first = min(range(len(table)), key=lambda i: float(table[i]["loss"]))
+    for row, losses in zip(table, each, strict=True):
+        gap = losses - each[first]
+        error = float(gap.std()) / np.sqrt(max(int(row["objects"]), 1))
+        row["level"] = bool(row["loss"] - table[first]["loss"] <= error)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,7 +216,8 @@ class _Job:
         y = scale.forth(self.labels.y[rows]) if self.kind == "number" else self.labels.y[rows]
         weight = object_weights(self.objects[rows[valid]])
         nothing = float(np.average(self._constant(y[~valid], y[valid]), weights=weight))
-        table = []
+        table: list[dict[str, Any]] = []
+        each: list[Floats] = []
         progress.start(f"comparing heads for {self.name}", len(heads) * len(self.candidates))
         for candidate, features in self.candidates.items():
             design = Design.fit(features[rows[~valid]])
@@ -222,13 +235,16 @@ class _Job:
                 else:
                     losses = pinball(out, y[valid], self.taus)
                 loss = float(np.average(losses, weights=weight))
+                each.append(losses)
                 table.append({
                     "candidate": candidate, "head": head, "loss": loss,
-                    "skill": 1.0 - loss / nothing, "chosen": dict(fitted.chosen),
+                    "skill": 1.0 - loss / nothing, "typical": float(np.median(losses)),
+                    "chosen": dict(fitted.chosen),
                     "temperature": temperature,
                     "objects": len(np.unique(self.objects[rows[valid]])),
                 })  # fmt: skip
                 progress.advance()
+        _mark_level(table, each)
         return table
 
     def _scale(self, rows: NDArray[np.int64]) -> Scale:
