@@ -19,9 +19,10 @@ N_BINS = 5
 def combined(significance: list[NDArray[Any]]) -> NDArray[np.float64]:
     """(n,) −ln of the least share of objects that are at least as strange, over several scores.
 
-    Only ranks enter, so no score drowns another, and what is strange by one alone is strange: on
-    mock surveys of 3,000 this finds more than either score or the mean of ranks (Fisher's −Σ ln p
-    lies between). NaN where any score abstains.
+    Only ranks enter, so no score drowns another, and what is strange by one alone is strange. On
+    three mock surveys (reconstruction with density) average precision was 0.51 among stars, above
+    either alone (0.45, 0.41) and above Fisher's −Σ ln p (0.46); among all classes together 0.16,
+    between them (0.10, 0.22). NaN where any score abstains.
     Source: Tippett 1931 (The Methods of Statistics), the minimum-p combination, as a rank
     statistic: no probability is attached to it, since the scores are not independent.
     """
