@@ -63,10 +63,9 @@ class Trace:
 
     def coarser(self, every: int) -> Trace:
         """Blocks of `every` pixels: mean difference and likeness, summed contribution."""
-        return Trace(
-            blocks(self.difference, every), blocks(self.contribution, every) * _held(
-                self.contribution.size, every), blocks(self.likeness, every),
-        )  # fmt: skip
+        summed = blocks(self.contribution, every) * _held(self.contribution.size, every)
+        return Trace(blocks(self.difference, every), np.asarray(summed, np.float32),
+                     blocks(self.likeness, every))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
