@@ -17,14 +17,14 @@ from ..embed.prepare import Prepared
 from .corpus import Corpus
 
 _BLOCK = 512
-_LEAST_EPOCHS = 4
+_LEAST_EPOCHS = 1
 
 
 def made(name: str, corpus: Corpus, seed: int, steps: int) -> Encoder:
     """An unfitted encoder with its default settings, but for the seed and the length of training
     (and fewer components where the corpus is too small for the default).
 
-    steps : gradient steps of a network at most, as whole epochs (never fewer than 4): the same
+    steps : gradient steps of a network at most, as whole epochs (never fewer than one): the same
     number on any machine, so that results do not depend on its speed
     Raises UsageError (unknown_encoder, needs_deep).
     """

@@ -223,9 +223,9 @@ def conditions(evaluation: Evaluation) -> str:
         "< 124), test the others. Encoders are fitted without labels on train objects (8,000 "
         "spectra at most); queries are test objects' spectra, answers come from all spectra of "
         f"other objects; of more than {MOST_ASKED:,} queries a random choice is asked.",
-        f"Raw χ² and its Δ: {effort.raw} queries at most. Networks: {steps} steps at most, at "
-        f"least 4 epochs. Oddities planted into test spectra: {effort.per_kind} of each kind, 1 % "
-        "of the population at a time; combined = rank combination of reconstruction and density, "
+        f"Raw χ² and its Δ: {effort.raw} queries at most. Networks: {steps} steps at most, "
+        f"one epoch at least. Oddities planted into test spectra: {effort.per_kind} of each kind, "
+        "1 % of the population at a time; combined = rank combination of reconstruction and density, "
         "each against what is usual at its S/N. "
         f"Tags: {', '.join(effort.heads)} head, conformal; real corpora in five rotations by "
         'object; "z of all" are the redshifts of all but sky. '
