@@ -22,7 +22,7 @@ from ..explore.tagger import Tagger
 from ..explore.tagging import LEAST_LABELLED, ROTATIONS, TEST, TRAIN, split, train_tagger
 from ..store.archive import Archive, Rows
 from ..store.writer import open_writer
-from .labels import add_catalogue
+from .labels import JoinReport, add_catalogue
 from .objects import objects_of
 from .tag_labels import LabelValues, find_column, label_values
 from .tag_rows import Vectors, empty_table, vectors_of
@@ -108,13 +108,7 @@ def tag_train(
     if source is not None:
         report = add_catalogue(root, source, key, on=on, wait_s=wait_s)
         out.joined = report.record()
-        own = [c for c in report.columns if c.lower() == label.rsplit(".", 1)[-1].lower()]
-        if not own:
-            raise UsageError(
-                f"{Path(source).name} has no column {label!r}", code="no_column", where="--label",
-                remedy=f"its columns: {', '.join(report.columns)}",
-            )  # fmt: skip
-        label = f"{report.name}.{own[0]}"
+        label = _joined_label(report, Path(source).name, label)
     archive = Archive(root)
     names = _embeddings(archive, models)
     column = find_column(archive, label)
@@ -138,6 +132,17 @@ def tag_train(
     out.notes += [left_out] if left_out and heads is None else []
     _keep(root, values, trained, out, wait_s)
     return out
+
+
+def _joined_label(report: JoinReport, file: str, label: str) -> str:
+    """The label's full name among the columns just joined."""
+    own = [c for c in report.columns if c.lower() == label.rsplit(".", 1)[-1].lower()]
+    if not own:
+        raise UsageError(
+            f"{file} has no column {label!r}", code="no_column", where="--label",
+            remedy=f"its columns: {', '.join(report.columns)}",
+        )  # fmt: skip
+    return f"{report.name}.{own[0]}"
 
 
 def _embeddings(archive: Archive, models: Sequence[str] | None) -> list[str]:
