@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
-from ..domain.errors import UsageError
+from ..domain.errors import TransientError, UsageError
 from ..domain.progress import Progress, Silent
 from ..domain.units import C_KMS
 from .augment import Strengths, augmented
@@ -56,17 +56,17 @@ class PatchSettings(DeepSettings):
     heads: int = 4
     hidden: int = 256
     continuum_kms: float = 3000.0
-    masked: float = 0.4
-    temperature: float = 0.1
+    masked: float = 0.2
+    temperature: float = 0.2
     reconstruction: float = 0.1
     variance_draws: int = 0
     velocity_kms: float = 300.0
     redshift: float = 0.0
     blur_pix: float = 2.0
-    tilt: float = 0.4
+    tilt: float = 0.15
     noise: float = 10.0
     floor: float = 0.05
-    gap: float = 0.3
+    gap: float = 0.1
     spikes: float = 0.002
     scale: float = 0.03
     epochs: int = 60
@@ -163,7 +163,11 @@ class Patch(DeepEncoder):
 
         chosen = FitSettings(n_components=self.settings.facets, seed=self.settings.seed,
                              softening=self.settings.softening)  # fmt: skip
-        self._linear = fit_pca(blocks, chosen, progress or Silent())
+        progress = progress or Silent()
+        self._linear = fit_pca(blocks, chosen, progress)
+        if progress.cancelled():  # stopped half way: no checkpoint may keep such a linear part
+            raise TransientError("training was cancelled before its first epoch", code="cancelled",
+                                 remedy="train again")  # fmt: skip
         return super().fit(data, progress, device=device, checkpoint_dir=checkpoint_dir,
                            checkpoint_minutes=checkpoint_minutes)  # fmt: skip
 

@@ -60,6 +60,10 @@ def _turned(x: torch.Tensor, turn: Turn) -> torch.Tensor:
     return torch.cat([a * cosine - b * sine, a * sine + b * cosine], dim=-1).to(x.dtype)
 
 
+def _batch_norm(width: int, *, affine: bool) -> nn.BatchNorm1d:
+    return nn.BatchNorm1d(width, affine=affine, track_running_stats=False)
+
+
 class PatchNetwork(Network):
     """Vectors are `similarity` components for neighbours, then coefficients of a linear part.
 
@@ -93,8 +97,8 @@ class PatchNetwork(Network):
         self.head = nn.Linear(2 * s.width, self.similarity)
         # normed by batch, else all points may fall into one before training has begun
         self.projector = nn.Sequential(
-            nn.Linear(self.similarity, 128), nn.BatchNorm1d(128), nn.GELU(),
-            nn.Linear(128, 64), nn.BatchNorm1d(64, affine=False),
+            nn.Linear(self.similarity, 128), _batch_norm(128, affine=True), nn.GELU(),
+            nn.Linear(128, 64), _batch_norm(64, affine=False),
         )  # fmt: skip
         self.correct_in = nn.Linear(self.similarity, s.hidden)
         self.correct_out = nn.Linear(s.hidden, domain.n_pix)

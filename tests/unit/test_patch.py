@@ -1,0 +1,364 @@
+"""Our main encoder: blind to what is not there, to shifts and to batches; whole after a crash."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from embedding_cases import prepared  # noqa: E402
+
+from spectrarium.domain.errors import DataError, TransientError, UsageError  # noqa: E402
+from spectrarium.domain.progress import Silent  # noqa: E402
+from spectrarium.embed.augment import (  # noqa: E402
+    Strengths,
+    augmented,
+    blurred,
+    gapped,
+    noisier,
+    shifted,
+    tilted,
+)
+from spectrarium.embed.channels import channels, continuum, running_sum  # noqa: E402
+from spectrarium.embed.domain import FluxKind, ModelDomain  # noqa: E402
+from spectrarium.embed.patch import Patch, PatchSettings, contrast  # noqa: E402
+from spectrarium.embed.patch_net import PatchNetwork  # noqa: E402
+from spectrarium.embed.pca import PCA  # noqa: E402
+from spectrarium.embed.pca_fit import FitSettings  # noqa: E402
+from spectrarium.embed.training_set import InMemory  # noqa: E402
+
+N_PIX = 256
+DOMAIN = ModelDomain(4000.0, 8000.0, N_PIX, least_coverage=0.2)
+TINY = PatchSettings(
+    latent=16, linear=4, tokens=8, width=32, depth=1, heads=2, hidden=32, epochs=60,
+    velocity_kms=3 * DOMAIN.pixel_kms, continuum_kms=9000.0, blur_pix=0.0, noise=2.0, tilt=0.05,
+    gap=0.05, spikes=0.0, masked=0.0, learning_rate=5e-3,
+)  # fmt: skip
+LINES = np.array([30, 62, 85, 120, 131, 170, 205, 230])
+
+
+def world(n: int, seed: int, shift: float = 0.0, visits: int = 1, noise: float = 0.03):
+    """Stars with eight lines of various depths on a sloping continuum, shifted by up to `shift` px.
+
+    Returns the training set, the depths and the shifts.
+    """
+    rng = np.random.default_rng(seed)
+    depths = np.repeat(rng.uniform(0.0, 0.6, (n, len(LINES))), visits, axis=0)
+    slope = np.repeat(rng.normal(0, 0.2, (n, 1)), visits, axis=0)
+    moved = rng.uniform(-shift, shift, (n * visits, 1))
+    x = np.arange(N_PIX)[None]
+    flux = 1.0 + slope * (x / N_PIX - 0.5)
+    for j, at in enumerate(LINES):
+        flux = flux * (1 - depths[:, j : j + 1] * np.exp(-0.5 * ((x - at - moved) / 3.5) ** 2))
+    flux = flux + noise * rng.standard_normal(flux.shape)
+    batch = prepared(flux, np.full(flux.shape, noise**-2))
+    return InMemory(DOMAIN, batch, np.repeat(np.arange(n), visits)), depths, moved[:, 0]
+
+
+def compared(model, data: InMemory) -> np.ndarray:
+    flux, ivar = data.take(np.arange(len(data)))
+    return model.encode(flux, ivar).vectors * model.metric_scale()
+
+
+@pytest.fixture(scope="module")
+def pca() -> PCA:
+    model = PCA(DOMAIN, FitSettings(n_components=12))
+    model.fit(world(500, 1, shift=6.0)[0])
+    return model
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Patch:
+    torch.set_num_threads(1)  # more only wait for each other on so small a network
+    model = Patch(DOMAIN, TINY)
+    model.fit(world(500, 1, shift=6.0)[0], device="cpu")
+    return model
+
+
+def test_a_star_at_another_velocity_stays_nearer_than_in_pca(fitted: Patch, pca: PCA):
+    pairs = world(150, 2, shift=6.0, visits=2)[0]
+    found = {}
+    for name, model in (("patch", fitted), ("pca", pca)):
+        vectors = compared(model, pairs)
+        gap = np.linalg.norm(vectors[0::2, None] - vectors[None, 1::2], axis=2)
+        found[name] = (gap.argmin(axis=1) == np.arange(150)).mean()
+    assert found["patch"] > 0.5
+    assert found["patch"] > found["pca"] + 0.15
+
+
+def test_velocity_is_harder_to_read_off_than_in_pca(fitted: Patch, pca: PCA):
+    data, _, moved = world(600, 3, shift=6.0)
+    explained = {}
+    for name, model in (("patch", fitted), ("pca", pca)):
+        vectors = compared(model, data)
+        if name == "patch":
+            vectors = vectors[:, : fitted.network.similarity]
+        design = np.c_[np.ones(len(vectors)), vectors / vectors.std(axis=0)]
+        weights = np.linalg.lstsq(design[:300], moved[:300], rcond=None)[0]
+        left = moved[300:] - design[300:] @ weights
+        explained[name] = 1 - left.var() / moved[300:].var()
+    assert explained["patch"] < explained["pca"] - 0.03
+
+
+def test_nothing_that_lies_where_there_is_no_information_matters(fitted: Patch):
+    flux, ivar = world(5, 4)[0].take(np.arange(5))
+    flux, ivar = flux.copy(), ivar.copy()
+    ivar[:, 100:150] = 0
+    wild = flux.copy()
+    wild[:, 100:150] = np.nan
+    wild[0, 120] = 1e8
+    a, b = fitted.encode(flux, ivar), fitted.encode(wild, ivar)
+    np.testing.assert_array_equal(a.vectors, b.vectors)
+    assert (a.n_pix == N_PIX - 50).all()
+
+
+def test_tokens_without_information_are_not_looked_at():
+    torch.manual_seed(0)
+    network = PatchNetwork(DOMAIN, TINY).eval()
+    for block in network.blocks:  # silent at first: make attention matter
+        torch.nn.init.normal_(block.out.weight, std=0.3)
+    flux, ivar = (torch.from_numpy(a) for a in world(4, 5)[0].take(np.arange(4)))
+    ivar = ivar.clone()
+    ivar[:, 128:] = 0
+    with torch.no_grad():
+        before = network.summarise(flux, ivar)
+        network.position[20] += 100.0  # one of the tokens that carry nothing
+        assert torch.equal(before, network.summarise(flux, ivar))
+        network.position[2] += 100.0  # one that does
+        assert not torch.allclose(before, network.summarise(flux, ivar))
+
+
+def test_an_end_that_is_not_covered_moves_a_star_little(fitted: Patch):
+    data = world(120, 6)[0]
+    flux, ivar = data.take(np.arange(120))
+    part = ivar.copy()
+    part[:, 236:] = 0
+    whole = compared(fitted, data)
+    vectors = fitted.encode(flux, part).vectors * fitted.metric_scale()
+    gap = np.linalg.norm(vectors[:, None] - whole[None], axis=2)
+    assert (gap.argsort(axis=1)[:, :5] == np.arange(120)[:, None]).any(axis=1).mean() > 0.5
+
+
+def test_a_vector_does_not_depend_on_its_neighbours(fitted: Patch):
+    flux, ivar = world(300, 7)[0].take(np.arange(300))
+    together = fitted.encode(flux, ivar).vectors
+    alone = fitted.encode(flux[255:258], ivar[255:258]).vectors
+    np.testing.assert_allclose(together[255:258], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_decodes_to_spectra_better_than_the_mean(fitted: Patch):
+    flux, ivar = world(100, 8, shift=6.0)[0].take(np.arange(100))
+    encoded = fitted.encode(flux, ivar)
+    model = fitted.decode(encoded.vectors)
+    assert model.shape == (100, N_PIX)
+    assert model.dtype == np.float32
+    assert np.mean((model - flux) ** 2) < 0.6 * np.mean((flux.mean(axis=0) - flux) ** 2)
+    assert np.isnan(encoded.variance).all()
+
+
+def test_saved_and_loaded_is_the_same_model(fitted: Patch, tmp_path):
+    ref = fitted.save(tmp_path / "model")
+    again = Patch.load(tmp_path / "model")
+    flux, ivar = world(9, 9)[0].take(np.arange(9))
+    assert again.ref == ref
+    np.testing.assert_array_equal(again.metric_scale(), fitted.metric_scale())
+    np.testing.assert_array_equal(
+        again.encode(flux, ivar).vectors, fitted.encode(flux, ivar).vectors
+    )
+    np.testing.assert_array_equal(
+        again.decode(again.encode(flux, ivar).vectors),
+        fitted.decode(fitted.encode(flux, ivar).vectors),
+    )
+
+
+class StopsAfter(Silent):
+    """A user who loses patience some steps into a stage."""
+
+    def __init__(self, stage: str, steps: int) -> None:
+        self.stage, self.left, self.now = stage, steps, ""
+
+    def start(self, what: str, total: int | None) -> None:
+        self.now = what
+
+    def advance(self, steps: int = 1) -> None:
+        self.left -= steps * (self.now == self.stage)
+
+    def cancelled(self) -> bool:
+        return self.left <= 0
+
+
+def test_interrupted_training_ends_as_if_it_had_not_been(tmp_path):
+    quick = dataclasses.replace(TINY, epochs=3)
+    data = world(150, 10, shift=2.0, visits=2)[0]
+    whole = Patch(DOMAIN, quick)
+    whole.fit(data, device="cpu")
+    for stage, steps in (("fit pca", 1), ("training", 7)):
+        with pytest.raises(TransientError, match="cancelled"):
+            Patch(DOMAIN, quick).fit(
+                data, StopsAfter(stage, steps), device="cpu", checkpoint_dir=tmp_path
+            )
+    resumed = Patch(DOMAIN, quick)
+    resumed.fit(data, device="cpu", checkpoint_dir=tmp_path)
+    assert resumed.ref.weights_hash == whole.ref.weights_hash
+
+
+def test_variance_is_the_spread_of_repeated_observations(fitted: Patch):
+    drawn = Patch(DOMAIN, dataclasses.replace(TINY, variance_draws=200))
+    drawn._network = fitted.network
+    clean, ivar = world(1, 11, noise=1e-4)[0].take(np.arange(1))
+    ivar = np.full_like(ivar, 0.03**-2)
+    rng = np.random.default_rng(0)
+    visits = clean + 0.03 * rng.standard_normal((400, N_PIX)).astype(np.float32)
+    truth = fitted.encode(visits, np.repeat(ivar, 400, axis=0)).vectors.var(axis=0)
+    said = drawn.encode(clean, ivar).variance[0]
+    np.testing.assert_allclose(np.log(said / truth), 0, atol=0.6)
+
+
+def test_visits_of_an_object_come_into_one_batch():
+    data = world(60, 12, visits=3)[0]
+    rows = np.arange(180)
+    order = Patch(DOMAIN, TINY).order(data, rows, np.random.default_rng(0))
+    np.testing.assert_array_equal(np.sort(order), rows)
+    objects = data.objects[order]
+    beside = (objects[1:] == objects[:-1]).sum()
+    assert beside >= 60  # a pair of every object, the third visit anywhere
+    single = world(50, 12)[0]
+    assert len(Patch(DOMAIN, TINY).order(single, np.arange(50), np.random.default_rng(0))) == 50
+
+
+def test_contrast_prefers_views_of_one_object_together():
+    rng = np.random.default_rng(0)
+    points = torch.from_numpy(rng.standard_normal((8, 4)).astype(np.float32))
+    objects = torch.arange(8)
+    agreeing = contrast(torch.cat([points, points]), torch.cat([objects, objects]), 0.1)
+    mixed = contrast(torch.cat([points, points.flip(0)]), torch.cat([objects, objects]), 0.1)
+    assert agreeing < 1.0 < mixed
+    lonely = contrast(points, objects, 0.1)  # nothing to agree with: no loss, no NaN
+    assert float(lonely) == 0.0
+
+
+def test_a_spectrum_without_a_good_pixel_is_refused(fitted: Patch):
+    flux, ivar = world(3, 13)[0].take(np.arange(3))
+    ivar = ivar.copy()
+    ivar[1] = 0
+    with pytest.raises(UsageError, match="row 1") as caught:
+        fitted.encode(flux, ivar)
+    assert caught.value.code == "no_pixels"
+
+
+def test_too_few_spectra_and_wrong_settings_are_said():
+    with pytest.raises(DataError) as few:
+        Patch(DOMAIN, TINY).fit(world(20, 14)[0], device="cpu")
+    assert few.value.code == "too_few_spectra"
+    for wrong in ({"width": 30}, {"noise": 0.5}, {"masked": 1.0}, {"temperature": 0.0}):
+        with pytest.raises(UsageError) as caught:
+            dataclasses.replace(TINY, **wrong)
+        assert caught.value.code == "bad_fit"
+
+
+@pytest.mark.parametrize("latent", [4, 8, 200])
+def test_any_size_of_vector_and_any_grid(latent: int):
+    for domain in (
+        DOMAIN,
+        ModelDomain(15_000.0, 17_000.0, 1001),
+        ModelDomain(900.0, 25_000.0, 700),
+    ):
+        settings = PatchSettings(latent=latent, width=32, depth=1, hidden=16)
+        network = PatchNetwork(domain, settings).eval()
+        flux = torch.ones(2, domain.n_pix)
+        vectors, _ = network.encode(flux, 100 * flux)
+        assert vectors.shape == (2, latent)
+        assert network.decode(vectors).shape == flux.shape
+        assert domain.pixel_kms * network.pixels <= 9000.0 + domain.pixel_kms or network.pixels == 4
+
+
+def pair(n: int = 50, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    flux = torch.from_numpy((1 + 0.3 * rng.standard_normal((n, N_PIX))).astype(np.float32))
+    ivar = torch.from_numpy(rng.uniform(10, 1000, (n, N_PIX)).astype(np.float32))
+    ivar[:, 40:50] = 0
+    return torch.where(ivar > 0, flux, torch.zeros_like(flux)), ivar
+
+
+def test_a_shift_moves_a_line_and_loses_what_leaves_the_grid():
+    x = torch.arange(N_PIX, dtype=torch.float32)[None]
+    line = torch.exp(-0.5 * ((x - 100) / 4) ** 2)
+    moved, ivar = shifted(line, torch.ones_like(line), torch.tensor([[7.5]]))
+    centre = float((moved * x).sum() / moved.sum())
+    assert abs(centre - 107.5) < 0.01
+    assert (ivar[0, :8] == 0).all()
+    assert (ivar[0, 8:] > 0).all()
+    assert abs(float(ivar[0, 100]) - 2.0) < 1e-5  # the mean of two pixels has half the variance
+
+
+def test_added_noise_and_the_ivar_that_is_given_agree():
+    torch.manual_seed(1)
+    flux = torch.ones(200, N_PIX)
+    ivar = torch.full_like(flux, 400.0)
+    noisy, weaker = noisier(flux, ivar, torch.full((200, 1), 5.0), torch.full((200, 1), 0.1))
+    added = float((noisy - flux).var())
+    np.testing.assert_allclose(added, 4 / 400 + 0.01, rtol=0.03)
+    np.testing.assert_allclose(1 / float(weaker[0, 0]), 5 / 400 + 0.01, rtol=1e-4)
+
+
+def test_blurring_keeps_the_flux_of_a_line_and_widens_it():
+    x = torch.arange(N_PIX, dtype=torch.float32)[None]
+    line = torch.exp(-0.5 * ((x - 100) / 3) ** 2)
+    out = blurred(line, torch.ones_like(line), torch.tensor([[4.0]]))
+    np.testing.assert_allclose(float(out.sum()), float(line.sum()), rtol=1e-4)
+    width = float(((out * (x - 100) ** 2).sum() / out.sum()).sqrt())
+    np.testing.assert_allclose(width, 5.0, rtol=0.01)
+
+
+def test_views_never_gain_information_and_keep_significance_under_a_tilt():
+    flux, ivar = pair()
+    torch.manual_seed(2)
+    tilt_flux, tilt_ivar = tilted(flux, ivar, torch.full((50, 1), 0.5))
+    np.testing.assert_allclose(tilt_flux * tilt_ivar.sqrt(), flux * ivar.sqrt(), rtol=1e-3)
+    strong = Strengths(3.0, 20.0, 2.0, 0.4, 10.0, 0.05, 0.9, 0.01, 0.05)
+    new_flux, new_ivar = augmented(flux, ivar, strong)
+    assert torch.isfinite(new_flux).all()
+    assert (new_ivar > 0).any(dim=1).all()
+    assert (new_flux[new_ivar == 0] == 0).all()
+    _, left = gapped(flux, ivar, 0.99)
+    assert ((left > 0) <= (ivar > 0)).all()
+    same_flux, same_ivar = augmented(flux, ivar, Strengths())
+    assert torch.equal(same_flux, flux)
+    assert torch.equal(same_ivar, ivar)
+
+
+def test_continuum_ignores_gaps_and_lines_survive_its_removal():
+    x = torch.linspace(-1, 1, N_PIX)[None]
+    smooth = 2.0 + 0.5 * x
+    ivar = torch.full_like(smooth, 1e4)
+    ivar[:, 60:70] = 0
+    flux = torch.where(ivar > 0, smooth, torch.full_like(smooth, 1e6))
+    found = continuum(flux, ivar, 6)
+    inside = slice(20, -20)
+    np.testing.assert_allclose(found[:, inside], smooth[:, inside], rtol=0.01)
+    flux = smooth * (1 - 0.4 * torch.exp(-0.5 * ((torch.arange(N_PIX)[None] - 150) / 2) ** 2))
+    shape, lines, trust = channels(flux, ivar, 12)[0]
+    assert int(lines.argmin()) == 150
+    assert float(lines[150]) < -0.5
+    assert (shape[60:70] == 0).all()
+    assert (trust[60:70] == 0).all()
+
+
+def test_a_running_sum_is_exact_beside_a_bright_stretch():
+    values = torch.ones(1, 500)
+    values[:, :100] = 1e9
+    np.testing.assert_allclose(running_sum(values, 10)[0, 300:480], 21.0, rtol=1e-6)
+    np.testing.assert_allclose(running_sum(torch.ones(1, 30), 2)[0, :3], [3, 4, 5])
+
+
+def test_subtracted_continua_are_not_divided_by():
+    domain = ModelDomain(4000.0, 8000.0, N_PIX, flux_kind=FluxKind.CONTINUUM_SUBTRACTED)
+    network = PatchNetwork(domain, TINY)
+    flux = torch.zeros(1, N_PIX)
+    flux[:, 100] = 0.2
+    values, there = network.patches(flux, torch.full_like(flux, 1e4))
+    assert there.all()
+    assert float(values.abs().max()) < 1.5
