@@ -225,8 +225,8 @@ def conditions(evaluation: Evaluation) -> str:
         f"other objects; of more than {MOST_ASKED:,} queries a random choice is asked.",
         f"Raw χ² and its Δ: {effort.raw} queries at most. Networks: {steps} steps at most, "
         f"one epoch at least. Oddities planted into test spectra: {effort.per_kind} of each kind, "
-        "1 % of the population at a time; combined = rank combination of reconstruction and density, "
-        "each against what is usual at its S/N. "
+        "1 % of the population at a time; combined = rank combination of reconstruction and "
+        "density, each against what is usual at its S/N. "
         f"Tags: {', '.join(effort.heads)} head, conformal; real corpora in five rotations by "
         'object; "z of all" are the redshifts of all but sky. '
         f"Weirdness: one forest of {effort.trees} trees. wrong z recall: of good spectra with a "
