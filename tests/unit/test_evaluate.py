@@ -457,7 +457,7 @@ def test_quick_prints_one_table_whose_numbers_make_sense(quick):
     among = values["planted recall@1% among stars: reconstruction"]
     assert among["pca"]["value"] > 3 * among["chance"]["value"]
     assert values["wrong z recall"]["pca"]["value"] > values["wrong z recall"]["chance"]["value"]
-    assert {"R² of log S/N (ridge)", "R² of mjd (knn)", "tag σ teff"} <= set(values)
+    assert {"R² of log S/N within class (ridge)", "R² of mjd (knn)", "tag σ teff"} <= set(values)
     for row in record["rows"]:
         for method in ("pca", "raw χ²"):
             if row[method] is not None:

@@ -35,6 +35,7 @@ class Corpus:
     similarity should not be about · oddity : (n,) planted kinds, '' = normal; all '' where oddities
     are planted by `planting` · kinds : oddities to plant · z : (n,) redshift lines are planted at
     claimed_z : (n,) catalogue redshifts, some of them wrong; NaN = none
+    stars : (n,) those among which oddities are sought as well, None = no such part
     left_out : spectra that the grid does not cover
     """
 
@@ -52,6 +53,7 @@ class Corpus:
     z: NDArray[np.float64]
     kinds: tuple[str, ...] = ()
     claimed_z: NDArray[np.float64] | None = None
+    stars: NDArray[np.bool_] | None = None
     left_out: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -87,6 +89,19 @@ class Corpus:
         """What encoders are fitted on."""
         rows = self.fit_rows
         return InMemory(self.domain, chosen(self.batch, rows), self.objects[rows])
+
+
+SNR = "log S/N within class"
+
+
+def snr_within_class(snr: NDArray[np.float64], label: NDArray[Any]) -> NDArray[np.float64]:
+    """(n,) log₁₀ S/N less its mean over the class: that quasars are faint is no nuisance. NaN for
+    empty sky, which has none."""
+    out = np.log10(np.maximum(snr, 0.1))
+    for name in np.unique(label):
+        mine = label == name
+        out[mine] -= out[mine].mean()
+    return np.where(label == "SKY", np.nan, out)
 
 
 def chosen(batch: Prepared, rows: NDArray[np.int64]) -> Prepared:
@@ -128,10 +143,11 @@ def corpus_of(
     def columns(values: dict[str, list[float]]) -> Numbers:
         return {k: np.asarray(v, np.float64)[rows] for k, v in values.items()}
 
-    nuisances = {"log S/N": np.log10(np.maximum(batch.snr, 0.1)), **columns(facts.nuisances)}
+    label = np.array([facts.label[i] for i in rows])
+    nuisances = {SNR: snr_within_class(batch.snr, label), **columns(facts.nuisances)}
     return Corpus(
         name=name, about=about, domain=domain, batch=batch, objects=numbered(names),
-        test=held_out_by_name(names, test_from), label=np.array([facts.label[i] for i in rows]),
+        test=held_out_by_name(names, test_from), label=label,
         label_name=label_name, numbers=columns(facts.numbers), nuisances=nuisances,
         oddity=np.full(len(rows), "", dtype="U32"), z=np.asarray(facts.z, np.float64)[rows],
         kinds=kinds, left_out=len(left),

@@ -86,8 +86,8 @@ def judge(
     scored = strange.outlier_scores(corpus, encoder, code.vectors, task.who, forest, progress)
     measures |= strange.found(task.who, scored)
     facts["recall_by_kind"] = _by_kind(task.who, measures)
-    if task.who.together:
-        stars, theirs = strange.within_class(corpus, task.who, scored, "STAR")
+    if corpus.stars is not None:
+        stars, theirs = strange.within_stars(corpus, task.who, scored)
         measures |= strange.found(stars, theirs, among="stars")
     measures |= _wrong_z(corpus, encoder, code.vectors)
     intervals, facts["no_probe"] = nuisance.probed(corpus, lambda rows: code.vectors[rows] * scale)
@@ -116,8 +116,8 @@ def tag_facts(report: tagged.TagReport, corpus: Corpus) -> dict[str, Any]:
 def by_chance(task: Task) -> Result:
     """What answers that look at nothing would give."""
     measures = retrieval.by_chance(task.questions) | strange.chance(task.who)
-    if task.who.together:
-        stars, _ = strange.within_class(task.corpus, task.who, {}, "STAR")
+    if task.corpus.stars is not None:
+        stars, _ = strange.within_stars(task.corpus, task.who, {})
         measures |= strange.chance(stars, "stars")
     wrong = task.corpus.facts.get("wrong_z")
     if wrong is not None:

@@ -22,7 +22,7 @@ from ..embed.prepare import Prepared, Preparer
 from ..mock.instrument import Exposure, Instrument
 from ..mock.oddities import ODDITIES, WRONG_REDSHIFT
 from ..mock.survey import MockSurvey, Piece, Truth
-from .corpus import Corpus
+from .corpus import SNR, Corpus, snr_within_class
 from .splits import MOCK_TEST_FROM, held_out_by_name
 
 DOMAIN = ModelDomain(3750.0, 9000.0, 3804, resolution=(1000.0, 3000.0))
@@ -148,7 +148,7 @@ def _corpus(truths: list[Truth], batch: Prepared, left: int) -> Corpus:
     numbers = {k: column(k).astype(np.float64) for k in ("teff", "logg", "feh")}
     numbers["z"] = np.where(far, z, np.nan)
     rv = column("rv_kms").astype(np.float64)
-    nuisances = {"log S/N": np.log10(np.maximum(batch.snr, 0.1)), "rv_kms": rv,
+    nuisances = {SNR: snr_within_class(batch.snr, kind), "rv_kms": rv,
                  "z": numbers["z"], "mjd": column("mjd").astype(np.float64)}  # fmt: skip
     corpus = Corpus(
         name="mock", about="mock survey: stars, galaxies, quasars, sky",
@@ -156,6 +156,6 @@ def _corpus(truths: list[Truth], batch: Prepared, left: int) -> Corpus:
         test=held_out_by_name(names, MOCK_TEST_FROM), label=kind, label_name="class",
         numbers=numbers, nuisances=nuisances,
         oddity=np.where(oddity == WRONG_REDSHIFT, "", oddity), z=np.nan_to_num(z),
-        claimed_z=np.where(far, claimed, np.nan), left_out=left,
+        claimed_z=np.where(far, claimed, np.nan), stars=kind == "STAR", left_out=left,
     )  # fmt: skip
     return replace(corpus, facts={"wrong_z": oddity == WRONG_REDSHIFT})

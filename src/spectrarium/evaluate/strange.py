@@ -200,13 +200,15 @@ def measure_name(what: str, score: str, among: str = "") -> str:
     return f"planted {what} {f'among {among}: ' if among else ''}{score}"
 
 
-def within_class(
-    corpus: Corpus, who: Population, scored: dict[str, Scored], label: str
+def within_stars(
+    corpus: Corpus, who: Population, scored: dict[str, Scored]
 ) -> tuple[Population, dict[str, Scored]]:
-    """The same question asked within one class, as a user would who knows what is common."""
-    normal = corpus.label[who.normal] == label
-    odd_rows = np.flatnonzero(corpus.test & (corpus.oddity != ""))
-    odd = corpus.label[odd_rows] == label
+    """The same question asked among stars only, as a user would who knows what is common."""
+    assert corpus.stars is not None
+    normal = corpus.stars[who.normal]
+    odd = np.ones(len(who.kind), bool)  # planted oddities are all in stars
+    if who.together:
+        odd = corpus.stars[np.flatnonzero(corpus.test & (corpus.oddity != ""))]
     part = Population(who.normal[normal], chosen(who.odd, np.flatnonzero(odd)), who.objects[odd],
                       who.kind[odd], who.together, int(normal.sum()))  # fmt: skip
     return part, {name: score.within(normal, odd) for name, score in scored.items()}

@@ -142,7 +142,8 @@ def template_corpus(
             raise TransientError("cancelled while templates were observed", code="cancelled",
                                  remedy="run the same command again")  # fmt: skip
     about = f"{len(found)} real templates seen {draws} times by the mock spectrograph"
-    return corpus_of("templates", about, "letter or SN", spectra, facts, STELLAR_KINDS, DOMAIN)
+    corpus = corpus_of("templates", about, "letter or SN", spectra, facts, STELLAR_KINDS, DOMAIN)
+    return replace(corpus, stars=corpus.label != "SN")
 
 
 def _seen(
