@@ -116,17 +116,18 @@ class Patch(DeepEncoder):
 
     Two views of every spectrum, shifted, blurred, tilted, noisier and with gaps, and all visits of
     one object are to agree; different objects are to differ. What such a view changes (velocity,
-    S/N, flux calibration, resolution) hardly counts in distances; it remains in the linear part of
-    the vector, from which spectra are decoded. Bears gaps and different coverage.
+    S/N, flux calibration, resolution) counts less in distances, and does not vanish: the share of
+    noise is one of the inputs. It remains in the linear part of the vector, from which spectra are
+    decoded. Bears gaps and different coverage.
     """
 
     kind: ClassVar[str] = "patch"
     settings_type: ClassVar[type[DeepSettings]] = PatchSettings
     limits: ClassVar[str] = (
-        "For spectra like those it was trained on: same frame and kind of flux. Distances leave "
-        "out radial velocity, redshift within the shifts trained for, S/N and slow flux "
-        "calibration as far as training reached; variances are NaN unless noise draws are asked "
-        "for, and then first-order estimates."
+        "For spectra like those it was trained on: same frame and kind of flux. Views of other "
+        "velocity, S/N, resolution and slow flux calibration are trained to agree, which makes "
+        "these count less, not vanish: S/N above all can still be read off the vectors. Variances "
+        "are NaN unless noise draws are asked for, and then first-order estimates."
     )
     settings: PatchSettings
 
