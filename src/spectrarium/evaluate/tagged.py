@@ -190,7 +190,9 @@ def snr_bins(
         which = np.clip(np.searchsorted(edges, snr, "right") - 1, 0, n - 1)
         rows = [np.flatnonzero(which == b) for b in range(n)]
         if min(len(np.unique(objects[r])) for r in rows) >= LEAST_IN_BIN:
-            return [(f"S/N {snr[r].min():.0f}–{snr[r].max():.0f}", r) for r in rows]
+            names = [f"S/N < {edges[1]:.0f}"]
+            names += [f"S/N {edges[b]:.0f}–{edges[b + 1]:.0f}" for b in range(1, n - 1)]
+            return list(zip([*names, f"S/N > {edges[n - 1]:.0f}"], rows, strict=True))
     return []
 
 
