@@ -35,7 +35,7 @@ DOMAIN = ModelDomain(4000.0, 8000.0, N_PIX, least_coverage=0.2)
 TINY = PatchSettings(
     latent=16, linear=4, tokens=8, width=32, depth=1, heads=2, hidden=32, epochs=60,
     velocity_kms=3 * DOMAIN.pixel_kms, continuum_kms=9000.0, blur_pix=0.0, noise=2.0, tilt=0.05,
-    gap=0.05, spikes=0.0, masked=0.0, learning_rate=5e-3,
+    gap=0.05, spikes=0.0, masked=0.0, temperature=0.1, learning_rate=5e-3,
 )  # fmt: skip
 LINES = np.array([30, 62, 85, 120, 131, 170, 205, 230])
 
