@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ..domain.errors import UsageError
 
@@ -86,7 +87,8 @@ def fit_head(name: str, lesson: Lesson) -> Head:
     if name == "network" and find_spec("torch") is None:
         raise UsageError("the network head needs torch, which is not installed",
                          code="needs_deep", remedy="pip install 'spectrarium[deep]'")  # fmt: skip
-    arrays, chosen = _maker(name).fit(lesson)
+    with threadpool_limits(1):  # matrices this small lose more to waiting threads than they gain
+        arrays, chosen = _maker(name).fit(lesson)
     return Head(name, arrays, chosen)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -23,16 +25,30 @@ _PATIENCE = 10
 
 def fit(lesson: Lesson) -> tuple[Arrays, dict[str, Any]]:
     """Weights of all members, and after how many steps the validation spectra said stop."""
-    lesson, noisy = _noise_or_not(lesson)
-    members, steps = [], []
-    for k in range(MEMBERS):
-        most = lesson.chosen["steps"][k] if lesson.chosen else None
-        weights, used = _train(lesson, lesson.seed + 7919 * k, most)
-        members.append(weights)
-        steps.append(used)
+    with _one_thread():
+        lesson, noisy = _noise_or_not(lesson)
+        members, steps = [], []
+        for k in range(MEMBERS):
+            most = lesson.chosen["steps"][k] if lesson.chosen else None
+            weights, used = _train(lesson, lesson.seed + 7919 * k, most)
+            members.append(weights)
+            steps.append(used)
     arrays = {n: np.stack([m[n] for m in members]) for n in members[0]}
     arrays["number"] = np.array([lesson.n_classes == 0], np.int8)
     return arrays, {"steps": steps, "noise": noisy}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch with one thread: it keeps a pool of its own, which small matrices only wait for."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _noise_or_not(lesson: Lesson) -> tuple[Lesson, bool]:
