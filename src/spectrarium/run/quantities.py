@@ -147,6 +147,8 @@ def _candidates(archive: Archive, rows: Rows) -> Iterator[Quantity]:
         bare = name.rsplit(".", 1)[-1].lower()
         if name in BY_NAME or "." not in name or bare in _NOT_QUANTITIES:
             continue
+        if name.startswith("tags."):  # read off the vectors themselves: nothing to learn from
+            continue
         if bare in _NUISANCES or not bare.endswith(_NOT_ENDINGS):
             yield column_values(archive, rows, name)
     yield from _metadata(archive, rows)
