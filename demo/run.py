@@ -1,4 +1,4 @@
-"""The tour: real spectra (or a mock survey) in, neighbours and outliers out, as pictures.
+"""The tour: real spectra (or a mock survey) in; neighbours, outliers, labels, a map as pictures.
 
     python demo/run.py [--out demo-output] [--mock]
 
@@ -29,6 +29,7 @@ POOLS = {
 RAW = ("format_zoo/raw", "harps_acenB_timeseries/raw_examples", "apogee_samples/raw",
        "gaia_dr3_samples/raw", "calspec_standards/raw_examples", "ondrejov_ccd700/raw",
        "lamost_lrs_pool/raw_examples", "desi_coadds/raw", "galah_dr6_sample/raw")  # fmt: skip
+EPOCHS = "4"
 
 
 class Tour:
@@ -115,6 +116,16 @@ def _a_mock_star(truth: Path) -> Path:
     return truth.parent / str(stars["file"][stars["snr"].argmax()])
 
 
+def meaning(tour: Tour, temperature: str, example: str) -> None:
+    """Labels with errors, a map, and what the numbers of a model mean."""
+    tour.run("tag", "train", "--label", temperature, "--unit", "K", "--head", "ridge")
+    tour.run("tag", "apply")
+    tour.picture("tags.png", "tags", "--label", "teff")
+    tour.run("tags", example)
+    tour.picture("map.png", "map", "--encoder", "patch", "--colour", "class")
+    tour.picture("latents.png", "meaning", "--encoder", "pca")
+
+
 def main() -> None:
     """Run the tour."""
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -129,12 +140,15 @@ def main() -> None:
     real = data.is_dir() and not words.mock
     held_out = from_pools(tour, data) if real else from_mock(tour)
     tour.run("embed", "--encoder", "pca")
+    tour.run("train", "patch", "--epochs", EPOCHS)  # a taste: the default learns longer
+    tour.run("embed", "--encoder", "patch")
     labels = "sdss" if real else "truth"
     quasars = tour.find(f"{labels}.obj_class = 'QSO' AND snr > 5")
     example = str(quasars[len(quasars) // 4]["obs_id"])
     tour.picture("similar.png", "similar", example, "-k", "8")
     tour.picture("similar-to-upload.png", "similar", str(held_out), "-k", "8")
-    tour.picture("outliers.png", "outliers", "--score", "reconstruction", "-k", "12")
+    tour.picture("outliers.png", "outliers", "-k", "12", "--explain", "--encoder", "pca")
+    meaning(tour, "miles.teff" if real else "truth.teff", example)
     if real:
         harps = tour.find("instrument_name = 'HARPS' AND target_name = 'HD128621'")
         tour.picture(
@@ -147,7 +161,7 @@ def main() -> None:
         print(f"  {path}")
     archive = tour.archive
     print("Next, ask something of your own, for example:")
-    print(f"  .venv/bin/spectrarium outliers --score knn -k 10 --archive {archive}")
+    print(f"  .venv/bin/spectrarium outliers --score density -k 10 --archive {archive}")
 
 
 if __name__ == "__main__":
