@@ -222,6 +222,16 @@ def test_unknown_medium_may_join_a_coarse_model_of_known_medium():
     assert model.members == tuple(range(33))
 
 
+@pytest.mark.parametrize("propose", [propose_models, propose_wide_models])
+def test_one_spectrum_of_another_frame_does_not_take_the_model_of_the_others(propose):
+    odd = summary(pixel_kms=30.0, specsys=SpecSys.TOPOCENT)  # too fine to mix frames
+    most = [summary(pixel_kms=30.0, specsys=SpecSys.BARYCENT)] * 40
+    proposal = propose([odd, *most])
+    (model,) = proposal.models
+    assert (model.domain.frame, model.members) == ("barycentric", tuple(range(1, 41)))
+    assert "frame is topocentric" in proposal.left_out[0]
+
+
 def test_too_few_get_no_model():
     proposal = propose_models([summary()] * 19)
     assert proposal.models == ()

@@ -79,6 +79,21 @@ def test_the_users_column_overrides_and_nulls_fall_back(tmp_path):
     assert caught.value.code == "no_column"
 
 
+def test_visits_that_lack_a_column_or_a_position_stay_with_their_object(tmp_path):
+    sky = [
+        ("A", "m", 10.0, 20.0), ("A", "m", 10.0, 20.0),  # the catalogue names the first visit only
+        ("A", "m", None, None),  # a header without coordinates
+        ("B", "m", None, None),
+    ]  # fmt: skip
+    archive = archive_of(tmp_path / "a", sky)
+    table = tmp_path / "truth.csv"
+    table.write_text("obs_id,object_id\n0,Mira\n")
+    add_catalogue(tmp_path / "a", table, "obs_id")
+    archive = Archive(tmp_path / "a")
+    assert labels_of(archive) == [0, 0, 0, 1]
+    assert labels_of(archive, column="truth.object_id") == [0, 0, 0, 1]
+
+
 def test_numbers_stay_when_spectra_come(tmp_path):
     rng = np.random.default_rng(0)
     places = [(float(r), float(d)) for r, d in rng.uniform(0, 80, (12, 2))]

@@ -297,17 +297,15 @@ def _domain(
     most = rules.wide_most if wide else rules.max_pixels
     n_pix = min(math.floor((b - a) * C_KMS / step_kms) + 1, most)
     share = max(rules.wide_coverage, rules.wide_pixels / max(n_pix, 2))
-    first = summaries[indexes[chosen[0]]].specsys
+    width_kms = (b - a) * C_KMS / max(n_pix, 1)
+    # fine pixels part frames that the group's name does not: the commonest decides, not the first
+    frames = Counter(frame_class(summaries[indexes[c]].specsys, width_kms) for c in chosen)
     resolving = [summaries[indexes[c]].resolution for c in chosen]
     domain = ModelDomain(
         wave_min_aa=round(math.exp(a), 3),
         wave_max_aa=round(math.exp(b), 3),
         n_pix=max(n_pix, 2),
-        frame=(
-            frame_class(first, (b - a) * C_KMS / max(n_pix, 1))
-            if rules.rest == Rest.NONE
-            else "rest"
-        ),
+        frame="rest" if rules.rest != Rest.NONE else max(sorted(frames), key=frames.__getitem__),
         resolution=(
             math.floor(min(resolving) / RESOLUTION_SLACK),
             math.ceil(max(resolving) * RESOLUTION_SLACK),

@@ -28,7 +28,9 @@ def objects_of(archive: Archive, rows: Rows, column: str | None = None) -> NDArr
     Spectra are of one object if the user's `column` says so; where it is null, or there is none,
     if their positions lie within 1.5″ of each other or are linked by others that do (any
     collection); without a position, if their collection gives them one target name (compared
-    without case, blanks and underscores). Everything else is an object of its own.
+    without case, blanks and underscores). Who is told apart or together by the first of these takes
+    along those that only the next links to it: no visit lands on the other side of a split.
+    Everything else is an object of its own.
 
     The number is the uid of the object's earliest row among `rows`: later rows do not change it.
     Valid for: positions of about one epoch. A star that moves more than 1.5″ between visits, and
@@ -46,11 +48,22 @@ def objects_of(archive: Archive, rows: Rows, column: str | None = None) -> NDArr
     group = np.full(len(rows), -1, np.int64)
     for number in (_by_column(archive, rows, column), _by_sky(archive, rows),
                    _by_name(archive, rows)):  # fmt: skip
-        fresh = (group < 0) & (number >= 0)
-        group[fresh] = number[fresh] + group.max(initial=-1) + 1
+        group = _joined(group, number)
     alone = group < 0
     group[alone] = np.arange(int(alone.sum())) + group.max(initial=-1) + 1
     return _numbered(archive, rows, group)
+
+
+def _joined(group: NDArray[np.int64], number: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Groups of those that had none: that of others with the same number, else a new one."""
+    free = int(group.max(initial=-1)) + 1
+    of_number = free + np.arange(int(number.max(initial=-1)) + 1)
+    known = (group >= 0) & (number >= 0)
+    np.minimum.at(of_number, number[known], group[known])
+    fresh = (group < 0) & (number >= 0)
+    out = group.copy()
+    out[fresh] = of_number[number[fresh]]
+    return out
 
 
 def _numbered(archive: Archive, rows: Rows, group: NDArray[np.int64]) -> NDArray[np.int64]:
