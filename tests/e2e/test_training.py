@@ -283,6 +283,10 @@ def test_models_of_the_rest_frame_prepare_the_query_alike(tmp_path, fake):
     np.testing.assert_allclose(encoded.vectors[0], vectors[at], rtol=1e-4)
     with pytest.raises(UsageError, match="no redshift"):
         explorer.prepare(archive.read("s500"))
+    (unknown,) = spectra(1, 4800, 8400, start=600)
+    with pytest.raises(UsageError, match="no redshift"):
+        archive.similar(unknown, 3)
+    assert len(archive.similar(unknown, 3, redshift=0.2).answers) == 3
 
 
 # interruptions --------------------------------------------------------------------------------
@@ -298,6 +302,44 @@ def test_the_same_training_is_not_done_twice(root, fake):
     assert not second.groups[0].fitted
     assert watcher.said("kept")
     assert train(root, TrainOptions("fake", seed=1)).groups[0].fitted
+
+
+def test_spectra_that_the_first_model_refused_get_theirs_after_an_interruption(tmp_path, fake):
+    root = tmp_path / "archive"
+    cut = [s.replace(flux=np.where(np.arange(400) < 120, np.nan, s.flux))
+           for s in spectra(40, start=300)]  # fmt: skip
+    add_spectra(root, spectra(40) + cut)
+
+    class StopsInTheSecond(Watcher):
+        def cancelled(self) -> bool:
+            return sum(stage.startswith("preparing") for stage in self.stages) == 2
+
+    with pytest.raises(TransientError):
+        train(root, TrainOptions("fake"), progress=StopsInTheSecond())
+    assert len(trained_models(Archive(root))) == 1
+    first, second = train(root, TrainOptions("fake")).groups
+    assert (first.fitted, second.fitted, second.spectra) == (False, True, 40)
+    again = train(root, TrainOptions("fake"))
+    assert [g.model for g in again.groups] == [first.model, second.model]
+    (root / "models" / first.model / "refused.json").write_text("{")
+    anew = train(root, TrainOptions("fake"))
+    assert [(g.model, g.fitted) for g in anew.groups] == [(first.model, True),
+                                                          (second.model, False)]  # fmt: skip
+
+
+def test_what_another_encoder_holds_is_searched_by_this_one_too(root, fake):
+    from spectrarium.run.explorer import Explorer
+
+    embed(root, "pca", components=3)
+    train(root, TrainOptions("fake"))
+    embed(root, "fake")
+    add_spectra(root, spectra(4, start=700))
+    embed(root, "pca")
+    archive = Archive(root)
+    held = {n: Explorer(archive, n) for n in archive.names("embeddings")}
+    assert {n.split(".")[0]: (len(e.rows), e.pending) for n, e in held.items()} == {
+        "pca": (N + 4, 0), "fake": (N + 4, 4),
+    }  # fmt: skip
 
 
 def test_preparing_goes_on_where_it_was_cancelled(root, fake, monkeypatch):

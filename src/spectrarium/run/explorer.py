@@ -22,6 +22,8 @@ from ..store.archive import Archive, Rows
 from ..store.manifest import load as newest_manifest
 from .embedding import chosen_by, load_model, made_at, prepared, summaries
 from .index import APPROXIMATE_FROM, indexed
+from .train_options import TrainOptions
+from .trained import encoder_of, trained_models
 
 PENDING_MOST = 20_000
 """Spectra newer than an embedding that a question encodes on the spot; beyond, `embed` first."""
@@ -122,10 +124,16 @@ class Explorer:
 
 
 def _came_since(archive: Archive, name: str) -> Rows:
-    """Current rows newer than an embedding that no embedding holds, of those it is for."""
+    """Current rows newer than an embedding, of those it is for, that no model holds which shares
+    out the observations with its own: what another encoder holds is news to this one."""
     rows = archive.find(where=chosen_by(archive, name))
     rows = rows[rows >= made_at(archive, name)]
-    for other in archive.names("embeddings"):
+    family = {m.name: m.family for m in trained_models(archive)}
+
+    def kin(one: str) -> tuple[str, str]:
+        return encoder_of(one), family.get(one, TrainOptions(encoder_of(one)).family)
+
+    for other in [n for n in archive.names("embeddings") if kin(n) == kin(name)]:
         if not len(rows):
             break
         prints = archive.index.value("fingerprint", rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,6 +109,9 @@ def similar(
     own = _own_uid(archive, query, spectrum)
     row = None if own is None else int(archive.rows_of([own])[0])
     z = redshift if redshift is not None else redshift_of(archive, spectrum, row)
+    if redshift is not None:  # models of rest-frame spectra move the query by what it says itself
+        about = dataclasses.replace(spectrum.observation, redshift=redshift)
+        spectrum = spectrum.replace(observation=about)
     name = query if isinstance(query, str) else spectrum.observation.obs_id or "query"
     ask = _Ask(archive, name, spectrum, own, z, k, explain, progress or Silent())
     if window is not None or line is not None or rest:

@@ -10,13 +10,17 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from ..domain.errors import DataError, UsageError
 from ..embed.card import CARD
 from ..embed.encoder import Encoder, encoder_named
-from ..store.archive import Archive
+from ..store.archive import Archive, Rows
 from ..store.writer import Writer
+from .groups import Refused
+
+REFUSED = "refused.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,31 @@ def install(archive: Archive, staged: Path, model_id: str, facts: Mapping[str, A
         shutil.rmtree(place, ignore_errors=True)
         os.replace(staged, place)
     return place
+
+
+def keep_refused(staged: Path, archive: Archive, refused: Refused) -> None:
+    """Beside a saved model, by content, which of its group's spectra it refused and why."""
+    rows = np.array([row for row, _ in refused], np.int64)
+    prints = archive.index.value("fingerprint", rows).tolist()
+    _write(staged / REFUSED, {str(p): why for p, (_, why) in zip(prints, refused, strict=True)})
+
+
+def refused_by(archive: Archive, model_id: str, members: Rows) -> Refused:
+    """(row, reason) of the `members` that a model refused when it was made.
+
+    Raises DataError (bad_model) if the record of it is damaged.
+    """
+    path = archive.root / "models" / model_id / REFUSED
+    try:
+        reasons = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:  # a model of before there was such a record
+        return []
+    except (OSError, ValueError) as error:
+        raise DataError(f"the record of refused spectra is damaged: {error}", code="bad_model",
+                        where=str(path), remedy="train the model again") from error  # fmt: skip
+    prints = archive.index.value("fingerprint", members).tolist()
+    return [(int(row), reasons[str(p)]) for row, p in zip(members, prints, strict=True)
+            if str(p) in reasons]  # fmt: skip
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:

@@ -37,7 +37,14 @@ from .train_options import (
     rules_of,
     settings_for,
 )
-from .trained import Trained, install, register, trained_models
+from .trained import (
+    Trained,
+    install,
+    keep_refused,
+    refused_by,
+    register,
+    trained_models,
+)
 
 
 def train(
@@ -119,8 +126,9 @@ class _Trainer:
             return self._given_up(members, error.what)
         data_job = job_of(self.archive, group.domain, chosen, self._objects_of(chosen))
         job = digest({"data": data_job, "encoder": o.encoder, "settings": plain(settings)})
-        if self._there_already(name, job, group, len(members)):
-            return []
+        known = self._there_already(name, job, group, members)
+        if known is not None:
+            return known
         folder = self.archive.root / "models" / ".training" / name
         with _locked(folder):
             spool = spool_for(folder / "spool", group.domain, data_job, self.progress)
@@ -133,7 +141,7 @@ class _Trainer:
                     refused = [(int(row), why) for row in members]
                 try:
                     if len(spool) >= least:
-                        self._learn(model, spool, folder, name, job, group, len(members))
+                        self._learn(model, spool, folder, name, job, group, len(members), refused)
                 except DataError as error:
                     if error.code != "too_few_spectra":
                         raise
@@ -160,24 +168,27 @@ class _Trainer:
         order = np.argsort(self.rows, kind="stable")
         return self.objects[order][np.searchsorted(self.rows[order], rows)]
 
-    def _there_already(self, name: str, job: str, group: ProposedModel, members: int) -> bool:
-        """Whether this very model is registered and sound: then nothing is to be done."""
+    def _there_already(
+        self, name: str, job: str, group: ProposedModel, members: Rows
+    ) -> Refused | None:
+        """Those that it refused if this very model is registered and sound; else None."""
         for found in trained_models(self.archive, self.options.encoder):
             if (found.name, found.job) != (name, job):
                 continue
             try:
                 self.kind.load(self.archive.root / "models" / found.model_id)
+                refused = refused_by(self.archive, found.model_id, members)
             except DataError as error:
                 self.progress.note(f"{name} is damaged and trained anew: {error.what}")
-                return False
+                return None
             self.progress.note(f"{name} was trained on these spectra like this before: kept")
-            self.report.groups.append(_grouped(found, group, members, 0.0, False, None))
-            return True
-        return False
+            self.report.groups.append(_grouped(found, group, len(members), 0.0, False, None))
+            return refused
+        return None
 
     def _learn(
         self, model: Encoder, spool: Any, folder: Path, name: str, job: str,
-        group: ProposedModel, members: int,
+        group: ProposedModel, members: int, refused: Refused,
     ) -> None:  # fmt: skip
         o, started = self.options, time.monotonic()
         self.progress.start(f"training {name}", None)
@@ -192,6 +203,7 @@ class _Trainer:
         staged = folder / "model"
         shutil.rmtree(staged, ignore_errors=True)
         ref = model.save(staged)
+        keep_refused(staged, self.archive, refused)
         made = Trained(
             name=name, model_id=ref.model_id, encoder=o.encoder, family=o.family, job=job,
             where=o.where, latent=latent, spectra=len(spool),
