@@ -184,6 +184,11 @@ def test_a_query_that_cannot_be_compared_says_why(asked, star):
     with pytest.raises(UsageError) as caught:
         asked.similar(renamed(spectrum.replace(flux=hole), "hole"), window=(6500, 6620))
     assert caught.value.code == "no_good_pixels"
+    one = np.where(np.arange(wave.size) == wave.size // 2, spectrum.flux, np.nan).astype("f4")
+    for asks in ({"window": (4000, 9000)}, {"rest": True, "redshift": 0.0}):
+        with pytest.raises(UsageError) as caught:
+            asked.similar(renamed(spectrum.replace(flux=one), "one"), **asks)
+        assert caught.value.code == "no_good_pixels"
     unknown = renamed(spectrum, "unknown", redshift=None, rv_kms=None)
     with pytest.raises(UsageError) as caught:
         asked.similar(unknown, rest=True)

@@ -143,7 +143,7 @@ def spiked(flux: torch.Tensor, ivar: torch.Tensor, share: torch.Tensor) -> torch
 
 
 def gapped(flux: torch.Tensor, ivar: torch.Tensor, most: float) -> Pair:
-    """One stretch of up to `most` of the range loses its information, at an end as often as not.
+    """One stretch of up to `most` of the range loses its information, now and then at an end.
 
     A stretch never takes the whole of a spectrum's information: such a view keeps all of it.
     """

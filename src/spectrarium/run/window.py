@@ -189,6 +189,8 @@ def grid_of(spectrum: Spectrum, place: Place) -> ModelDomain:
     """
     summary = SpectrumSummary.of(spectrum)
     wave = np.sort(spectrum.wave_aa[~spectrum.mask])
+    if wave.size < LEAST_PIXELS:
+        raise _too_few(spectrum, place, wave.size)
     middle = math.sqrt(place.lo_aa * place.hi_aa)
     near = np.argsort(np.abs(np.log(wave[1:] / middle)))[:201]
     pixel = float(np.median((np.diff(wave) / wave[1:])[near]))
