@@ -126,6 +126,9 @@ def test_saved_and_loaded_it_says_the_same(name, request, tmp_path):
     ref = model.save(tmp_path / "model")
     again = kind.load(tmp_path / "model")
     assert again.ref == ref
+    assert again.to("cpu").device.type == "cpu", "embed moves a loaded model to the device asked for"
+    with pytest.raises(UsageError, match="cuda:99"):
+        again.to("cuda:99")
     one, two = model.encode(batch.flux, batch.ivar), again.encode(batch.flux, batch.ivar)
     np.testing.assert_array_equal(one.vectors, two.vectors)
     assert np.isnan(one.variance).all(), "no posterior: said, not invented"

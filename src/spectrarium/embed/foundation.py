@@ -101,6 +101,16 @@ class Pretrained(ABC):
         """(n_pix,) variance of the normalised flux that the read-out leaves, noise removed."""
         return self._fitted().scatter
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._device
+
+    def to(self, device: str) -> Self:
+        """Compute there from now on. UsageError (no_device) if this machine lacks it."""
+        self._device = device_named(device)
+        return self
+
     def _fitted(self) -> Readout:
         if self._readout is None:
             raise UsageError("the model has not been fitted", code="unfitted",
@@ -221,7 +231,8 @@ class Pretrained(ABC):
 
         Raises
         ------
-        DataError : damaged files, or weights gone or changed since (``weights_changed``)
+        DataError : damaged files, or weights changed since (``weights_changed``)
+        UsageError : the weights are gone (``no_weights``)
         """
         arrays, card = read_model(directory)
         try:
