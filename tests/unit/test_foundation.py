@@ -126,7 +126,7 @@ def test_saved_and_loaded_it_says_the_same(name, request, tmp_path):
     ref = model.save(tmp_path / "model")
     again = kind.load(tmp_path / "model")
     assert again.ref == ref
-    assert again.to("cpu").device.type == "cpu", "embed moves a loaded model to the device asked for"
+    assert again.to("cpu").device.type == "cpu"
     with pytest.raises(UsageError, match="cuda:99"):
         again.to("cuda:99")
     one, two = model.encode(batch.flux, batch.ivar), again.encode(batch.flux, batch.ivar)
@@ -190,6 +190,22 @@ def test_no_weights_no_overlap_no_guess(tmp_path):
     with pytest.raises(UsageError) as caught:
         SpecFormer(ModelDomain(15_100.0, 17_000.0, 4000), WeightsSettings("x"))
     assert caught.value.code == "other_grid"
+
+
+def test_a_constant_component_counts_nothing_and_vectors_come_back():
+    from spectrarium.domain.derived import Embedding, ModelRef
+    from spectrarium.embed.readout import fit_readout
+    from spectrarium.explore.neighbours import ExactIndex
+
+    batch = survey()
+    vectors = np.random.default_rng(0).normal(0, 1, (60, 4)).astype("f4")
+    vectors[:, 2] = 5.0
+    readout = fit_readout(vectors, batch.flux, batch.ivar, np.arange(60))
+    embedding = Embedding(ModelRef("m", "1", "0" * 64, ""), vectors, np.arange(60))
+    index = ExactIndex(embedding, readout.metric_scale())
+    np.testing.assert_allclose(index.vectors(np.arange(60)), vectors, rtol=1e-5)
+    moved = vectors[:1] + np.array([[0, 0, 1, 0]], "f4")
+    assert index.search(moved, 1).distance[0, 0] < 1e-5
 
 
 def test_gaps_are_bridged_and_ends_filled_with_the_mean():

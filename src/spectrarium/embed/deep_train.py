@@ -240,7 +240,7 @@ class _Run:
             f"training diverged in epoch {self.epoch + 1}: the loss is not finite", code="diverged",
             where="" if self.where is None else str(self.where),
             remedy="train again with another --seed or a larger --batch (in Python also a lower "
-            "learning_rate); if it happens again, look for spectra with absurd values",
+            "learning rate); if it happens again, look for spectra with absurd values",
         )  # fmt: skip
 
     def _cancel(self) -> None:

@@ -13,6 +13,7 @@ from .training_set import held_out
 
 F4 = np.float32
 _ARRAYS = ("mean_vector", "variances", "weights", "mean_flux", "scatter")
+_DEAD = 1e-6
 _STRENGTHS = 10.0 ** np.arange(-5.0, 2.0)
 
 
@@ -37,9 +38,10 @@ class Readout:
         return np.asarray(self.mean_flux + away @ self.weights, F4)
 
     def metric_scale(self) -> NDArray[np.float32]:
-        """(d,) variance^(−1/4) in units of the largest variance; 0 for a constant component."""
+        """(d,) variance^(−1/4) in units of the largest variance; of a constant component as good as
+        0, yet not 0: vectors are had back from scaled ones."""
         ratio = self.variances / max(float(self.variances.max()), 1e-30)
-        return np.where(ratio > 1e-8, np.maximum(ratio, 1e-8) ** -0.25, 0.0).astype(F4)
+        return np.where(ratio > 1e-8, np.maximum(ratio, 1e-8) ** -0.25, _DEAD).astype(F4)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Plain arrays, for a model directory."""
