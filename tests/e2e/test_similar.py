@@ -156,6 +156,8 @@ def test_air_windows_are_moved_to_vacuum(asked, star):
         ({"line": "Halfa"}, "unknown_line", "--line"),
         ({"line": "[O III]"}, "ambiguous_line", "--line"),
         ({"line": "Ha", "width_kms": -5.0}, "bad_window", "--width"),
+        ({"width_kms": 200.0}, "bad_window", "--width"),
+        ({"air": True}, "bad_window", "--air"),
         ({"line": "Ly_alpha"}, "no_coverage", "--line"),
         ({"line": "Ha", "window": (1.0, 2.0)}, "bad_window", ""),
         ({"encoder": "nope"}, "no_model", ""),
@@ -170,6 +172,21 @@ def test_senseless_questions_are_refused_with_a_way_out(asked, star, asks, code,
     assert caught.value.code == code
     assert caught.value.remedy
     assert where in caught.value.where
+
+
+def test_a_magnitude_called_z_is_no_redshift(copy, tmp_path):
+    from spectrarium.run.window import redshifts
+
+    rows = copy.store.find()
+    rows = rows[np.isnan(redshifts(copy.store, rows))][:3]
+    assert len(rows)
+    ids_ = copy.store.catalogue(rows, ["obs_id"]).column(0).to_pylist()
+    for name, columns, values in (("photo", "r,i,z", "18.1,17.9,17.5"), ("spec", "r,z", "18,0.25")):
+        table = tmp_path / f"{name}.csv"
+        table.write_text("\n".join([f"obs_id,{columns}", *(f"{i},{values}" for i in ids_)]) + "\n")
+        copy.add_catalogue(table, "obs_id")
+    archive = sp.open(copy.path).store
+    np.testing.assert_allclose(redshifts(archive, rows), 0.25)
 
 
 def test_a_query_that_cannot_be_compared_says_why(asked, star):

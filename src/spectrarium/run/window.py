@@ -70,13 +70,16 @@ def redshifts(archive: Archive, rows: Rows) -> NDArray[np.float64]:
     """(n,) redshift of catalogue rows, NaN where none is known.
 
     The file's own redshift, else its velocity, else columns of label sets called ``redshift``,
-    ``z`` or ``rv_kms``. Sentinels (z ≤ −0.5, |v| ≥ c) are none.
+    ``z`` or ``rv_kms``. Sentinels (z ≤ −0.5, |v| ≥ c) are none, nor is a ``z`` beside ``r`` and
+    ``i``: a magnitude.
     """
     out = np.full(len(rows), np.nan)
     known = archive.columns()
+    there = set(known)
     names = ["redshift", "rv_kms"]
     for wanted in (*_REDSHIFTS, *_VELOCITIES):
-        names += [n for n in known if n.endswith(f".{wanted}")]
+        names += [n for n in known if n.endswith(f".{wanted}") and not (
+            wanted == "z" and {f"{n[:-1]}r", f"{n[:-1]}i"} <= there)]  # fmt: skip
     for name in names:
         column = archive.catalogue(rows, [name]).column(0)
         if not pa.types.is_floating(column.type) and not pa.types.is_integer(column.type):
