@@ -133,6 +133,16 @@ def report(desk):
     return desk.meaning(against=against)[0]
 
 
+def test_lines_are_named_at_the_redshift_whatever_was_probed(desk, report):
+    other = desk.meaning(against=("truth.teff",))[0]
+    known = np.isfinite(other.redshift)
+    assert known.any()
+    assert other.redshift[known].max() > 1.0
+    one = [e.z for e in latent_effects(report, 6)]
+    assert [e.z for e in latent_effects(other, 6)] == one
+    assert any(z is None or abs(z) > 0.01 for z in one)  # not all are taken to be at rest
+
+
 def test_pca_knows_temperature_and_not_the_date(report):
     found = {f.quantity.name: f for f in report.findings}
     assert found["truth.teff"].best().score > 0.8

@@ -77,7 +77,7 @@ def latent_effects(report: Meaning, most: int) -> list[LatentEffect]:
         flux = model.decode(ends.astype(np.float32))
         words = [f"{100 * report.shares[i]:.0f} % of variance"]
         words += [f"{f.quantity.name} {score:.2f}" for f, score in about(report, i)[:2]]
-        z = common_redshift(vectors[:, i], redshifts(report))
+        z = common_redshift(vectors[:, i], report.redshift)
         if model.domain.frame == "rest":
             z = 0.0
         elif z is not None and abs(z) > AT_REST:
@@ -91,15 +91,6 @@ def latent_effects(report: Meaning, most: int) -> list[LatentEffect]:
 AT_REST = 0.002
 """Redshifts below this (600 km/s) leave a line recognisable where it is at rest."""
 _EXTREME, _ALIKE = 12, 0.01
-
-
-def redshifts(report: Meaning) -> NDArray[np.float64]:
-    """(n,) redshift of each spectrum probed; NaN where it is unknown."""
-    for finding in report.findings:
-        q = finding.quantity
-        if q.name == "z" and q.values.dtype.kind == "f":
-            return np.asarray(10.0**q.values - 1.0 if q.scale else q.values)
-    return np.full(report.n, np.nan)
 
 
 def common_redshift(latent: NDArray[Any], z: NDArray[np.float64]) -> float | None:

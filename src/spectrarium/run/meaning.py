@@ -32,7 +32,7 @@ from .embedding import prepared
 from .explorer import Explorer
 from .layout import embeddings_of
 from .objects import objects_of
-from .quantities import Quantity, Role, quantities
+from .quantities import Quantity, Role, quantities, redshifts
 
 MOST = 2_000
 """Spectra that are probed; of more, a random sample. ± 0.02 in R² either way."""
@@ -85,6 +85,7 @@ class Meaning:
     n, n_objects, of : spectra and objects probed, spectra there are · shares : (d,) of the
     variance of the space that distances are taken in · skipped : quantity → why it was not probed
     stability : other embeddings of the same spectra → agreement · note : in words
+    redshift : (n,) of the spectra probed, whatever was asked for; NaN = unknown
     """
 
     name: str
@@ -99,6 +100,7 @@ class Meaning:
     stability: dict[str, Agreement]
     explorer: Explorer = field(repr=False)
     vectors: NDArray[np.float32] = field(repr=False)
+    redshift: NDArray[np.float64] = field(repr=False)
     note: str = ""
 
     def record(self) -> dict[str, Any]:
@@ -166,7 +168,8 @@ class _Report:
         if found < LEAST_OBJECTS:
             raise UsageError(
                 f"{found} objects do not show what a model means, {LEAST_OBJECTS} are needed",
-                code="too_few_spectra", where=name, remedy="embed spectra of more objects",
+                code="too_few_spectra", where=name, remedy="embed spectra of more objects"
+                + (", or loosen --where" if allowed is not None else ""),
             )  # fmt: skip
         self.vectors = self.explorer.index.vectors(at)
         self.scaled = self.vectors * self.explorer.model.metric_scale()
@@ -196,7 +199,7 @@ class _Report:
             n_objects=int(np.unique(self.objects).size), of=self.of, seed=self.seed,
             findings=findings, skipped=skipped, shares=variance / max(variance.sum(), 1e-300),
             stability=self._stability(), explorer=self.explorer, vectors=self.vectors,
-            note=self._note(),
+            redshift=redshifts(self.archive, self.rows), note=self._note(),
         )  # fmt: skip
 
     def _note(self) -> str:
