@@ -160,6 +160,8 @@ def test_air_windows_are_moved_to_vacuum(asked, star):
         ({"air": True}, "bad_window", "--air"),
         ({"line": "Ly_alpha"}, "no_coverage", "--line"),
         ({"line": "Ha", "window": (1.0, 2.0)}, "bad_window", ""),
+        ({"line": "Ha", "air": True}, "bad_window", "--air"),
+        ({"line": "Ha", "rerank": True}, "bad_window", "--rerank"),
         ({"encoder": "nope"}, "no_model", ""),
         ({"model": "nope"}, "no_model", ""),
         ({"redshift": -1.0}, "no_redshift", "--redshift"),

@@ -97,30 +97,51 @@ def similar(
     explain : answers carry an `Explanation`
     Raises
     ------
-    UsageError : no model covers the query (saying why for each), a window outside it, an unknown
-        line, encoder or model, no redshift to put it at rest by, k < 1
+    UsageError : no model covers the query (saying why for each), a window outside it, unknown line,
+        encoder or model, no redshift to put it at rest by, k < 1, options that exclude each other
     """
+    by_pixels = rest or window is not None or line is not None
+    _refuse(k, redshift, width=line is None and width_kms != WIDTH_KMS,
+            air=air and window is None, rerank=rerank and by_pixels)  # fmt: skip
+    spectrum = query if isinstance(query, Spectrum) else query_spectrum(archive, query, options)
+    own = _own_uid(archive, query, spectrum)
+    row = None if own is None else int(archive.rows_of([own])[0])
+    z = redshift_of(archive, spectrum, row) if redshift is None else redshift
+    spectrum = spectrum if redshift is None else _at(spectrum, redshift)
+    name = query if isinstance(query, str) else spectrum.observation.obs_id or "query"
+    ask = _Ask(archive, name, spectrum, own, z, k, explain, progress or Silent())
+    if by_pixels:
+        notes: list[str] = []
+        place = place_of(spectrum, z, notes, window=window, air=air, line=line,
+                         width_kms=width_kms, rest=rest)  # fmt: skip
+        return _by_pixels(ask, place, where, notes, (model, explorer, encoder))
+    chosen = _Search(where, rerank, exact, approximate_from), (model, explorer, encoder)
+    return _by_embedding(ask, *chosen)
+
+
+def _refuse(k: int, redshift: float | None, *, width: bool, air: bool, rerank: bool) -> None:
+    """What cannot be asked. width, air, rerank : asked for where they would mean nothing"""
     if k < 1:
         raise UsageError(f"k is {k}", code="bad_k", remedy="ask for one neighbour or more")
     if redshift is not None and not -0.5 < redshift < 100:
         raise UsageError(f"{redshift:g} is no redshift", code="no_redshift", where="--redshift",
                          remedy="give z, not a velocity")  # fmt: skip
-    spectrum = query if isinstance(query, Spectrum) else query_spectrum(archive, query, options)
-    own = _own_uid(archive, query, spectrum)
-    row = None if own is None else int(archive.rows_of([own])[0])
-    z = redshift if redshift is not None else redshift_of(archive, spectrum, row)
-    if redshift is not None:  # models of rest-frame spectra move the query by what it says itself
-        about = dataclasses.replace(spectrum.observation, redshift=redshift)
-        spectrum = spectrum.replace(observation=about)
-    name = query if isinstance(query, str) else spectrum.observation.obs_id or "query"
-    ask = _Ask(archive, name, spectrum, own, z, k, explain, progress or Silent())
-    if window is not None or line is not None or rest:
-        notes: list[str] = []
-        place = place_of(spectrum, z, notes, window=window, air=air, line=line,
-                         width_kms=width_kms, rest=rest)  # fmt: skip
-        return _by_pixels(ask, place, where, notes, (model, explorer, encoder))
-    search = _Search(where, rerank, exact, approximate_from)
-    return _by_embedding(ask, search, (model, explorer, encoder))
+    if width:
+        raise UsageError("a width without a line says nothing", code="bad_window", where="--width",
+                         remedy="give --line too, or --window LO HI")  # fmt: skip
+    if air:
+        raise UsageError("air wavelengths without a window say nothing", code="bad_window",
+                         where="--air", remedy="give --window LO HI too")  # fmt: skip
+    if rerank:
+        raise UsageError("pixels alone decide in a window, at a line or at rest",
+                         code="bad_window", where="--rerank",
+                         remedy="leave --rerank out")  # fmt: skip
+
+
+def _at(spectrum: Spectrum, redshift: float) -> Spectrum:
+    """The spectrum with this redshift: models of rest-frame spectra go by what it says itself."""
+    about = dataclasses.replace(spectrum.observation, redshift=redshift)
+    return spectrum.replace(observation=about)
 
 
 def _notes(explorer: Explorer, rerank: bool) -> list[str]:
