@@ -8,7 +8,7 @@ import pytest
 from spectrarium.domain.derived import Region
 from spectrarium.domain.errors import UsageError
 from spectrarium.domain.units import C_KMS
-from spectrarium.explore.explain import component_shares, why
+from spectrarium.explore.explain import component_shares, regions, why
 from spectrarium.explore.identify import Pair, identify, lines_named
 from spectrarium.explore.pixels import difference, expected
 
@@ -183,6 +183,16 @@ def test_doublets_go_together_and_unknown_or_ambiguous_names_list_what_there_is(
         lines_named("Halfa")
     assert caught.value.code == "unknown_line"
     assert "H_alpha" in caught.value.remedy
+
+
+@pytest.mark.parametrize("everywhere", [0.0, 10.0, 30.0])
+def test_a_line_is_found_also_where_all_pixels_differ_by_many_sigma(everywhere):
+    pixel = np.arange(44)
+    residual = everywhere + 190.0 * np.exp(-0.5 * ((pixel - 21) / 3.0) ** 2)
+    (first, *_) = regions(np.linspace(7551.0, 7627.0, 44), residual)
+    assert first.lo_aa < 7588 < first.hi_aa
+    assert first.hi_aa - first.lo_aa < 40
+    assert first.contribution > 0.5
 
 
 def test_the_trace_says_where_and_adds_up():

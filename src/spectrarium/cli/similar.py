@@ -24,6 +24,8 @@ from .output import (
 if TYPE_CHECKING:
     from ..run.answers import Similar
 
+_NOISE = 2.0  # χ² per pixel up to which a difference that lies nowhere may be noise
+
 
 @click.command()
 @click.argument("query", metavar="ID|FILE")
@@ -90,15 +92,20 @@ def _json(record: dict[str, Any], answer: Any, found: Similar, every: int) -> di
 
 def _show(records: list[dict[str, Any]], found: Similar, explain: bool) -> None:
     for record, answer in zip(records, found.answers, strict=True):
-        record["differs"] = regions_text(record["differs"][:2]) or "nowhere beyond the noise"
+        chi2 = record["chi2_per_pixel"]
+        nowhere = "nowhere beyond the noise" if chi2 is None or chi2 < _NOISE else "all over"
+        record["differs"] = regions_text(record["differs"][:2]) or nowhere
         if explain and answer.explanation is not None:
             words = "; ".join(answer.explanation.sentences())
-            record["differs"] = words or "nowhere beyond the noise"
+            record["differs"] = words or nowhere
     columns = ["rank", "obs_id", "distance", "snr", *LABELS, "differs"]
     if found.metric == "embedding":
         columns.insert(3, "pixel_distance")
     columns = [c for c in columns if any(r.get(c) is not None for r in records)]
-    show_table(records, columns)
+    if records:
+        show_table(records, columns)
+    else:
+        console.print("nothing to compare with", markup=False)
     if explain:
         _show_components(found)
     how = f"{found.searched} spectra searched in {found.model}"

@@ -199,13 +199,17 @@ def regions(wave_aa: NDArray[Any], residual: NDArray[Any], most: int = 3) -> tup
     like noise all over
     Source: maximal-sum segments (Kadane's algorithm) of capped r², strongest first.
     """
-    r = np.clip(residual.astype(np.float64), -_STRONGEST, _STRONGEST)
+    r = residual.astype(np.float64)
+    # where bright spectra differ all over, limits in σ would make every pixel like every other
+    usual = _CAP * float(np.median(r[r != 0] ** 2)) if r.any() else 0.0
+    strongest = max(_STRONGEST, math.sqrt(usual))
+    r = np.clip(r, -strongest, strongest)
     square = r**2
     total = float(square.sum())
     count = int(np.count_nonzero(square))
     if total <= 0:
         return ()
-    modest = np.minimum(square, CLIP**2)
+    modest = np.minimum(square, max(CLIP**2, usual))
     relative = modest / max(1.0, float(modest.sum()) / count)
     gain = np.minimum(relative, _CAP) - _LEVEL
     chance = _CHANCE + 2.0 * math.log(count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass, replace
 from typing import Any
@@ -247,8 +248,11 @@ def lines_named(text: str) -> tuple[Line, ...]:
     found = sorted(known.get(wanted, {}).values(), key=lambda entry: entry.wave_vac_aa)
     if not found:
         names = ", ".join(entry.name for entry in LINES if entry.kind in _SOURCE)
+        near = [n for key in difflib.get_close_matches(wanted, known, 3, 0.7) for n in known[key]]
+        hint = f"did you mean {' or '.join(dict.fromkeys(near))}? " if near else ""
         raise UsageError(f"no line is called {text!r}", code="unknown_line", where="--line",
-                         remedy=f"choose one of: {names}; or give --window LO HI")  # fmt: skip
+                         remedy=f"{hint}choose one of: {names}; or give --window LO "
+                         "HI")  # fmt: skip
     if found[-1].wave_vac_aa / found[0].wave_vac_aa > 1.0 + _BLEND:
         names = ", ".join(entry.name for entry in found)
         raise UsageError(f"{text!r} is several lines", code="ambiguous_line", where="--line",
