@@ -32,7 +32,8 @@ from .embedding import prepared
 from .explorer import Explorer
 from .layout import embeddings_of
 from .objects import objects_of
-from .quantities import Quantity, Role, quantities, redshifts
+from .quantities import Quantity, Role, quantities
+from .window import redshifts
 
 MOST = 2_000
 """Spectra that are probed; of more, a random sample. ± 0.02 in R² either way."""

@@ -128,14 +128,6 @@ def quantities(archive: Archive, rows: Rows, against: tuple[str, ...] = ()) -> I
             yield _scaled(Quantity(name, role, found.values, found.unit, source=found.source))
 
 
-def redshifts(archive: Archive, rows: Rows) -> NDArray[np.float64]:
-    """(n,) redshift at catalogue rows, of the first column that knows any; NaN = unknown."""
-    for found in _candidates(archive, rows):
-        if _canonical(found) == "z" and found.values.dtype.kind == "f" and _any(found):
-            return np.asarray(found.values, np.float64)
-    return np.full(len(rows), np.nan)
-
-
 def _canonical(found: Quantity) -> str:
     bare = found.name.rsplit(".", 1)[-1].lower()
     return "class" if bare in _CLASSES else _NUISANCES.get(bare, bare)
