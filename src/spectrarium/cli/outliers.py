@@ -61,7 +61,11 @@ def command(
     if as_json:
         emit(records)
         return
-    _show(records, found)
+    if records:
+        _show(records, found)
+    else:
+        console.print("nothing to rank: no judged observation meets --where" if asked["where"]
+                      else "nothing to rank: every observation abstains", markup=False)  # fmt: skip
     if explain:
         _explain(records)
     _facts(found)
@@ -89,6 +93,7 @@ def _show(records: list[dict[str, Any]], found: Outliers) -> None:
         row = dict(record)
         row["reason"] = record["why"][0]["name"].replace("_", " ") if record["why"] else None
         row["where"] = regions_text(record["differs"][:1]) or "all over"
+        row["model"] = record["model"].partition("@")[0]  # as elsewhere; the hash is in --json
         if record["rank_in_bin"] is not None:
             row["in bin"] = f"{record['rank_in_bin']} of {record['bin_size']}"
         rows.append(row)

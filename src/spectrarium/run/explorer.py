@@ -154,7 +154,13 @@ def query_spectrum(archive: Archive, text: str, options: ReadOptions | None = No
         if problems:
             raise problems[0]
         raise UsageError("the file holds no spectrum", code="not_a_spectrum", where=text)
-    return archive.read(text)
+    try:
+        return archive.read(text)
+    except UsageError as error:
+        if error.code != "unknown_id" or not (Path(text).suffix or "/" in text):
+            raise
+        raise UsageError(f"{error.what}, and there is no such file", code="unknown_id",
+                         where=error.where, remedy=error.remedy) from error  # fmt: skip
 
 
 def covering(

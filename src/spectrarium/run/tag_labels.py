@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -62,9 +63,11 @@ def find_column(archive: Archive, label: str) -> str:
                          where="--label", remedy=f"say which: {', '.join(full)}")  # fmt: skip
     if folded in ALSO_CALLED:
         return ALSO_CALLED[folded]
+    near = difflib.get_close_matches(label, [*own, *ALSO_CALLED], 3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise UsageError(
         f"there is no label {label!r}", code="no_label", where="--label",
-        remedy="join it with --from catalogue.csv, or name a column that "
+        remedy=hint + "join it with --from catalogue.csv, or name a column that "
         "`spectrarium catalogue list` shows",
     )  # fmt: skip
 
