@@ -27,7 +27,7 @@ from .trained import encoder_of, trained_models
 
 PENDING_MOST = 20_000
 """Spectra newer than an embedding that a question encodes on the spot; beyond, `embed` first."""
-_PREFERRED = ("patch", "pca")
+_PREFERRED = ("pca", "patch")
 _TYPICAL = 128
 
 
@@ -170,7 +170,7 @@ def covering(
     """The embedding a question is put to, with the query as its model sees it.
 
     That named by `model`; else, of those (by `encoder`, if given) whose model covers the query,
-    the one that holds most observations; of equals ``patch`` before ``pca`` before the others.
+    the one that holds most observations; of equals ``pca`` before ``patch`` before the others (docs/science.md says why).
 
     Raises
     ------
