@@ -170,7 +170,8 @@ def covering(
     """The embedding a question is put to, with the query as its model sees it.
 
     That named by `model`; else, of those (by `encoder`, if given) whose model covers the query,
-    the one that holds most observations; of equals ``pca`` before ``patch`` before the others (docs/science.md says why).
+    the one that holds most observations; of equals ``pca`` before ``patch`` before the
+    others, as measured in docs/science.md.
 
     Raises
     ------
