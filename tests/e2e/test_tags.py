@@ -63,7 +63,7 @@ def test_every_vector_gets_a_tag_or_a_reason(tagged):
         table = tagged.tag_table(label).table
         value, reason = (table.column(c).to_pylist() for c in ("value", "reason"))
         assert all((v is None) == bool(r) for v, r in zip(value, reason, strict=True))
-        assert sum(v is not None for v in value) > 0.8 * len(value)
+        assert sum(v is not None for v in value) > 0.7 * len(value)
         assert set(table.column("role").to_pylist()) <= {"", *ROLES}
     table = tagged.tag_table("teff").table
     known = np.array(table.column("catalogue").to_pylist(), float)

@@ -109,7 +109,7 @@ class Guard:
         far = self.nearest(some)[1].mean(axis=1) / np.maximum(self.distance[where], 1e-30)
         for j in np.flatnonzero(far > 1):
             out[todo[j]] = (f"unlike its training spectra: {far[j]:.3g} times the distance "
-                            f"that {LEVEL:.0%} keep at this S/N")  # fmt: skip
+                            "that nearly all of them keep at this S/N")  # fmt: skip
         if some.chi2 is not None:
             poor = np.asarray(some.chi2) / self.chi2[where]
             for j in np.flatnonzero(~(poor <= 1) & (far <= 1) & np.isfinite(self.chi2[where])):
@@ -148,8 +148,9 @@ def make_guard(
     fold : None = these are of other objects than the training's; else they are the training's
     own, and their distances are taken to those of other folds
 
-    Of few objects no quantile of 99 % is known: then the largest of the bin is the limit, which
-    one in (objects + 1) ordinary spectra exceeds.
+    Of few objects no quantile of 99 % is known, and their largest is often an oddity that the
+    label came with: then the third largest is the limit. Nor may a limit be more than twice what
+    90 % keep: what lies beyond is rare enough among the training spectra to have no value.
     """
     keep = np.arange(len(training))
     if len(keep) > MOST_REFERENCE:
@@ -181,6 +182,10 @@ def _limits(score: Floats, objects: NDArray[Any], where: NDArray[Any], bins: int
         mine = where == b
         if len(np.unique(objects[mine])) < LEAST_OBJECTS:
             mine = np.ones(len(score), bool)
-        limit = conformal_quantile(score[mine], objects[mine], LEVEL)
-        out[b] = limit if np.isfinite(limit) else float(score[mine].max())
+        n = len(np.unique(objects[mine]))
+        level = min(LEVEL, max(1.0 - 3.0 / (n + 1), 0.9))
+        limit = conformal_quantile(score[mine], objects[mine], level)
+        limit = limit if np.isfinite(limit) else float(score[mine].max())
+        usual = conformal_quantile(score[mine], objects[mine], 0.9)
+        out[b] = min(limit, 2.0 * usual) if np.isfinite(usual) else limit
     return out
