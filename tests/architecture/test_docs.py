@@ -134,7 +134,7 @@ def stage(tmp_path_factory) -> Path:
     from spectrarium.mock import write_survey
 
     folder = tmp_path_factory.mktemp("stage")
-    write_survey(folder / "mock", n=60, seed=3)
+    write_survey(folder / "mock", n=160, seed=3)
     shutil.copytree(folder / "mock" / "spectra", folder / "my-spectra")
     one = next(p for p in sorted((folder / "my-spectra").iterdir()) if p.suffix == ".fits")
     shutil.copy(one, folder / "my-spectrum.fits")
