@@ -413,11 +413,27 @@ def test_retraining_leaves_the_old_vectors_until_new_ones_are_complete(root, fak
 
 
 KILLED = """
-import sys
+import sys, time
 from pathlib import Path
+from spectrarium.domain.progress import Silent
 from spectrarium.run.training import train
 from spectrarium.run.train_options import TrainOptions
-train(Path(sys.argv[1]), TrainOptions("dense", latent=2, epochs=25, batch=16, seed=3))
+
+class Hangs(Silent):  # half way: where it is killed must not depend on how fast the machine is
+    steps = 0
+    training = False
+
+    def start(self, what, total):
+        self.training, self.half = what == "training", (total or 0) // 2
+
+    def advance(self, steps=1):
+        self.steps += self.training
+        if self.training and self.steps > self.half:
+            Path(sys.argv[1], "half").touch()
+            time.sleep(600)
+
+train(Path(sys.argv[1]), TrainOptions("dense", latent=2, epochs=25, batch=16, seed=3),
+      progress=Hangs())
 """
 
 
@@ -430,12 +446,15 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(root)], env=environment)
     folder = root / "models" / ".training"
     started = time.monotonic()
-    while not list(folder.glob("*/checkpoint/training.ckpt")):
-        assert process.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() - started < 60
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    try:
+        while not (root / "half").exists():
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() - started < 120
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert list(folder.glob("*/checkpoint/training.ckpt"))
     archive = Archive(root)
     assert archive.names("trained") == archive.names("embeddings") == []
     assert [p.name for p in (root / "models").iterdir()] == [".training"]
