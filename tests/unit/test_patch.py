@@ -22,7 +22,12 @@ from spectrarium.embed.augment import (  # noqa: E402
     shifted,
     tilted,
 )
-from spectrarium.embed.channels import channels, continuum, running_sum  # noqa: E402
+from spectrarium.embed.channels import (  # noqa: E402
+    channels,
+    continuum,
+    running_sum,
+    significant,
+)
 from spectrarium.embed.domain import FluxKind, ModelDomain  # noqa: E402
 from spectrarium.embed.patch import Patch, PatchSettings, contrast  # noqa: E402
 from spectrarium.embed.patch_net import PatchNetwork  # noqa: E402
@@ -33,7 +38,7 @@ from spectrarium.embed.training_set import InMemory  # noqa: E402
 N_PIX = 256
 DOMAIN = ModelDomain(4000.0, 8000.0, N_PIX, least_coverage=0.2)
 TINY = PatchSettings(
-    latent=16, linear=4, tokens=8, width=32, depth=1, heads=2, hidden=32, epochs=60,
+    latent=16, linear=4, components=16, tokens=8, width=32, depth=1, heads=2, hidden=32, epochs=60,
     velocity_kms=3 * DOMAIN.pixel_kms, continuum_kms=9000.0, blur_pix=0.0, noise=2.0, tilt=0.05,
     gap=0.05, spikes=0.0, masked=0.0, temperature=0.1, learning_rate=5e-3,
 )  # fmt: skip
@@ -124,11 +129,12 @@ def test_tokens_without_information_are_not_looked_at():
     ivar = ivar.clone()
     ivar[:, 128:] = 0
     with torch.no_grad():
-        before = network.summarise(flux, ivar)
+        coefficients = network.linear(flux, ivar)
+        before = network.summarise(flux, ivar, coefficients)
         network.position[20] += 100.0  # one of the tokens that carry nothing
-        assert torch.equal(before, network.summarise(flux, ivar))
+        assert torch.equal(before, network.summarise(flux, ivar, coefficients))
         network.position[2] += 100.0  # one that does
-        assert not torch.allclose(before, network.summarise(flux, ivar))
+        assert not torch.allclose(before, network.summarise(flux, ivar, coefficients))
 
 
 def test_an_end_that_is_not_covered_moves_a_star_little(fitted: Patch):
@@ -330,21 +336,48 @@ def test_views_never_gain_information_and_keep_significance_under_a_tilt():
     assert torch.equal(same_ivar, ivar)
 
 
-def test_continuum_ignores_gaps_and_lines_survive_its_removal():
+def test_lines_survive_the_removal_of_the_continuum():
     x = torch.linspace(-1, 1, N_PIX)[None]
     smooth = 2.0 + 0.5 * x
-    ivar = torch.full_like(smooth, 1e4)
-    ivar[:, 60:70] = 0
-    flux = torch.where(ivar > 0, smooth, torch.full_like(smooth, 1e6))
-    found = continuum(flux, ivar, 6)
-    inside = slice(20, -20)
-    np.testing.assert_allclose(found[:, inside], smooth[:, inside], rtol=0.01)
+    np.testing.assert_allclose(continuum(smooth, 6)[:, 12:-12], smooth[:, 12:-12], rtol=1e-5)
+    np.testing.assert_allclose(continuum(torch.ones(1, N_PIX), 6), 1.0, rtol=1e-6)
     flux = smooth * (1 - 0.4 * torch.exp(-0.5 * ((torch.arange(N_PIX)[None] - 150) / 2) ** 2))
-    shape, lines, trust = channels(flux, ivar, 12)[0]
+    shape, lines = channels(flux, 12)[0]
     assert int(lines.argmin()) == 150
     assert float(lines[150]) < -0.5
-    assert (shape[60:70] == 0).all()
-    assert (trust[60:70] == 0).all()
+    np.testing.assert_allclose(torch.sinh(shape[40:120]), smooth[0, 40:120], rtol=1e-3)
+
+
+def test_only_what_noise_cannot_explain_is_significant():
+    torch.manual_seed(3)
+    weight = torch.full((100, N_PIX), 25.0)
+    weight[:, :50] = 0
+    residual = torch.randn(100, N_PIX) / 5
+    residual[:, 100] = 2.0  # ten sigma
+    found = significant(residual, weight, 3.0)
+    assert (found[:, :50] == 0).all()
+    assert (found[:, 100] > 1.8).all()  # 2 × (1 − 0.3²)
+    assert (found[:, 130:].abs() > 0.2).float().mean() < 0.004
+    residual[:, 180:205] += 0.3  # 1.5 sigma each, 7.5 together
+    assert significant(residual, weight, 3.0)[:, 185:200].mean() > 0.15
+
+
+def test_how_noisy_a_spectrum_is_cannot_be_read_off_its_vector(fitted: Patch):
+    clean, _ = world(400, 16, noise=1e-4)[0].take(np.arange(400))
+    rng = np.random.default_rng(1)
+    sigma = 10 ** rng.uniform(-2.0, -0.7, 400)  # S/N 5 to 100
+    noise = sigma[:, None] * rng.standard_normal(clean.shape)
+    flux = (clean + noise).astype(np.float32)
+    ivar = np.broadcast_to(sigma[:, None] ** -2, clean.shape).astype(np.float32)
+    vectors = fitted.encode(flux, ivar).vectors * fitted.metric_scale()
+    vectors = vectors[:, : fitted.network.similarity]
+    design = np.c_[np.ones(400), vectors / vectors.std(axis=0)]
+    target = np.log(sigma)
+    weights = np.linalg.lstsq(design[:200], target[:200], rcond=None)[0]
+    assert 1 - (target[200:] - design[200:] @ weights).var() / target[200:].var() < 0.25
+    gap = np.linalg.norm(vectors[200:, None] - vectors[None, :200], axis=2)
+    near = target[:200][gap.argsort(axis=1)[:, :10]].mean(axis=1)
+    assert 1 - ((target[200:] - near) ** 2).mean() / target[200:].var() < 0.2
 
 
 def test_a_running_sum_is_exact_beside_a_bright_stretch():
@@ -359,6 +392,7 @@ def test_subtracted_continua_are_not_divided_by():
     network = PatchNetwork(domain, TINY)
     flux = torch.zeros(1, N_PIX)
     flux[:, 100] = 0.2
-    values, there = network.patches(flux, torch.full_like(flux, 1e4))
+    ivar = torch.full_like(flux, 1e4)
+    values, there = network.patches(flux, ivar, network.linear(flux, ivar))
     assert there.all()
     assert float(values.abs().max()) < 1.5

@@ -57,7 +57,7 @@ def split_by_object(data: TrainingSet, settings: DeepSettings) -> Split:
     if not outside.any() or outside.all():  # few objects: the draw may take none or all
         outside = data.objects == objects[seed_of(settings.seed) % max(len(objects), 1)]
     train = np.flatnonzero(~outside)
-    least = max(LEAST, settings.latent + 1)
+    least = max(LEAST, settings.least_spectra)
     if len(train) < least or len(objects) < 4:
         raise DataError(
             f"{len(train)} spectra of {len(objects)} objects are too few to train a network with "

@@ -82,5 +82,6 @@ class LinearPart(nn.Module):
         return torch.as_tensor(torch.cholesky_solve(right, factor)[..., 0].to(weight.dtype))
 
     def decode(self, coefficients: torch.Tensor) -> torch.Tensor:
-        """(n, k) → (n, n_pix) normalised flux."""
-        return self.average + (coefficients / self.root) @ self.loadings
+        """(n, k or fewer: the leading ones) → (n, n_pix) normalised flux."""
+        k = coefficients.shape[1]
+        return self.average + (coefficients / self.root[:k]) @ self.loadings[:k]

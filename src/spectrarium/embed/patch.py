@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,10 +15,10 @@ from torch.nn.functional import normalize
 from ..domain.errors import TransientError, UsageError
 from ..domain.progress import Progress, Silent
 from ..domain.units import C_KMS
-from .augment import Strengths, augmented
+from .augment import Strengths, augmented, noisier
 from .deep import DeepEncoder
 from .deep_data import informative, sample_of, training_set_of
-from .deep_feed import Batch
+from .deep_feed import Batch, seed_of
 from .deep_settings import DeepSettings
 from .deep_train import Split, split_by_object
 from .domain import ModelDomain
@@ -30,12 +30,18 @@ from .training_set import TrainingSet
 
 FACET_WEIGHT = 1e-3
 """Factor on the linear coefficients in distances: kept so that vectors can be decoded, not felt."""
+_LEAST_WITHIN = 1.0 / 30.0
+"""Of an axis's variance, that counts as what views change, however little they do."""
+_DRAWS, _VIEWED = 4, 1_000
+"""Views of each of so many spectra from which is measured what they change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchSettings(DeepSettings):
     """latent : components of a vector, `linear` of them (at most half) coefficients of a linear
     part, kept for reconstruction and left out of distances
+    components : of the linear part that spectra are freed of noise with, a quarter of the training
+    spectra at most, as are those kept
 
     tokens : pieces a spectrum is cut into; more where they would be wider than patch_kms
     width, depth, heads : of the transformer · hidden : of the decoder
@@ -47,8 +53,9 @@ class PatchSettings(DeepSettings):
     Δ ln λ; 0 = none), blur_pix, tilt, noise, floor, gap, spikes, scale
     """
 
-    latent: int = 84
-    linear: int = 20
+    latent: int = 112
+    linear: int = 48
+    components: int = 48
     tokens: int = 32
     patch_kms: float = 9000.0
     width: int = 96
@@ -78,6 +85,7 @@ class PatchSettings(DeepSettings):
         super(PatchSettings, self).__post_init__()
         self._demand("latent", "at least 4", self.latent >= 4)
         self._demand("linear", "at least 2", self.linear >= 2)
+        self._demand("components", "2 to 512", 2 <= self.components <= 512)
         for name in ("tokens", "width", "depth", "heads", "hidden"):
             self._demand(name, "a whole number of at least 1", int(getattr(self, name)) >= 1)
         for name in ("patch_kms", "continuum_kms", "temperature"):
@@ -94,7 +102,12 @@ class PatchSettings(DeepSettings):
     @property
     def facets(self) -> int:
         """Coefficients of the linear part in a vector."""
-        return min(self.linear, self.latent // 2)
+        return min(self.linear, self.components, self.latent // 2)
+
+    @property
+    def least_spectra(self) -> int:
+        """Fewer make no linear part; the summary's size asks for no number of spectra."""
+        return 4 * min(self.facets, 8)
 
     def patch_of(self, domain: ModelDomain) -> int:
         """Pixels of a token on this domain's grid."""
@@ -115,10 +128,11 @@ class Patch(DeepEncoder):
     """Wavelength-conditioned patches, contrasted between objects and reconstructed under noise.
 
     Two views of every spectrum, shifted, blurred, tilted, noisier and with gaps, and all visits of
-    one object are to agree; different objects are to differ. What such a view changes (velocity,
-    S/N, flux calibration, resolution) counts less in distances, and does not vanish: the share of
-    noise is one of the inputs. It remains in the linear part of the vector, from which spectra are
-    decoded. Bears gaps and different coverage.
+    one object are to agree; different objects are to differ. The network sees spectra freed of
+    noise: a linear part's model of each and what stands out of it beyond its noise, so that S/N
+    is not among what it can tell them by. What else a view changes (velocity, flux calibration,
+    resolution) counts less in distances, and does not vanish. It remains in the linear part of the
+    vector, from which spectra are decoded. Bears gaps and different coverage.
     """
 
     kind: ClassVar[str] = "patch"
@@ -126,8 +140,9 @@ class Patch(DeepEncoder):
     limits: ClassVar[str] = (
         "For spectra like those it was trained on: same frame and kind of flux. Views of other "
         "velocity, S/N, resolution and slow flux calibration are trained to agree, which makes "
-        "these count less, not vanish: S/N above all can still be read off the vectors. Variances "
-        "are NaN unless noise draws are asked for, and then first-order estimates."
+        "these count less, not vanish. A feature that the linear part does not know is seen where "
+        "it exceeds three sigma. Variances are NaN unless noise draws are asked for, and then "
+        "first-order estimates."
     )
     settings: PatchSettings
 
@@ -162,7 +177,9 @@ class Patch(DeepEncoder):
             for i in range(0, len(flux), 256):
                 yield flux[i : i + 256], ivar[i : i + 256]
 
-        chosen = FitSettings(n_components=self.settings.facets, seed=self.settings.seed,
+        most = max(2, min(len(rows) // 4, self.domain.n_pix // 4))
+        self.settings = replace(self.settings, components=min(self.settings.components, most))
+        chosen = FitSettings(n_components=self.settings.components, seed=self.settings.seed,
                              softening=self.settings.softening)  # fmt: skip
         progress = progress or Silent()
         self._linear = fit_pca(blocks, chosen, progress)
@@ -178,11 +195,12 @@ class Patch(DeepEncoder):
         The reconstruction is of the spectrum as it was, from what a view with hidden tokens says.
         """
         twice = torch.cat([batch.flux, batch.flux]), torch.cat([batch.ivar, batch.ivar])
-        summary = network.summarise(*augmented(*twice, self._strengths))
+        flux, ivar = augmented(*twice, self._strengths)
+        summary = network.summarise(flux, ivar, network.linear(flux, ivar))
         objects = torch.cat([batch.objects, batch.objects])
         cost = contrast(network.projector(summary).float(), objects, self.settings.temperature)
         if self.settings.reconstruction > 0:
-            coefficients = network.linear(batch.flux, batch.ivar)
+            coefficients = network.linear(batch.flux, batch.ivar)[:, : network.facets]
             model = network.rebuilt(summary[: len(batch)], coefficients)
             wrong = misfit(batch.flux, batch.ivar, model, network.floor, self.settings.huber)
             cost = cost + self.settings.reconstruction * wrong.mean()
@@ -209,7 +227,7 @@ class Patch(DeepEncoder):
         return np.asarray(shuffled[np.argsort(place, kind="stable")])
 
     def _measure(self, data: TrainingSet, split: Split) -> float:
-        """Turn summaries to their principal axes, then measure scatter and spread."""
+        """Turn summaries to their principal axes, then measure what distances and scores need."""
         network: Any = self.network
         flux, ivar = sample_of(data, split.train, self.settings.seed)
         vectors, _ = self._vectors(flux, ivar)
@@ -217,7 +235,30 @@ class Patch(DeepEncoder):
         centre = summary.mean(axis=0)
         _, axes = np.linalg.eigh(np.cov((summary - centre).T))
         network.turn_to(axes[:, ::-1].copy(), centre)
+        some = slice(None, None, -(-len(flux) // _VIEWED))
+        views, noise = self._moved(flux[some], ivar[some])
+        with torch.no_grad():
+            network.view_variance.copy_(torch.from_numpy(0.5 * views))
+            network.noise_variance.copy_(torch.from_numpy(noise))
         return super()._measure(data, split)
+
+    def _moved(
+        self, flux: NDArray[np.float32], ivar: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(latent,) mean squared change of vectors by views, and by noise as large as their own."""
+        vectors, _ = self._vectors(flux, ivar)
+        own = torch.from_numpy(flux), torch.from_numpy(ivar)
+        twice = torch.full((len(flux), 1), 2.0), torch.zeros(len(flux), 1)
+        views, noise = np.zeros(vectors.shape[1]), np.zeros(vectors.shape[1])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(self.settings.seed, "views"))
+            for _ in range(_DRAWS):
+                view = (a.numpy() for a in augmented(*own, self._strengths))
+                noisy = noisier(*own, *twice)[0].numpy()
+                for total, found in ((views, self._vectors(*view)[0]),
+                                     (noise, self._vectors(noisy, ivar)[0])):  # fmt: skip
+                    total += ((found - vectors).astype(np.float64) ** 2).mean(axis=0) / _DRAWS
+        return views, noise
 
     def encode(self, flux: NDArray[Any], ivar: NDArray[Any]) -> Encoded:
         """Vectors, and how well their reconstructions fit; see `DeepEncoder.encode`.
@@ -250,19 +291,30 @@ class Patch(DeepEncoder):
         return Encoded(encoded.vectors, variance, encoded.chi2, encoded.n_pix, encoded.n_fit)
 
     def metric_scale(self) -> NDArray[np.float32]:
-        """(latent,) variance^(−metric_power/2) of summary axes; the linear part hardly counts.
+        """(latent,) what axes of the summary are multiplied by; the linear part hardly counts.
 
-        Units are such that the summary's first axis has 1; linear coefficients are first brought
-        to unit variance and then multiplied by `FACET_WEIGHT`.
+        scale² = (1 − N/T) / (V + T/30), in units of the first axis's: T is an axis's variance over
+        the training set, V half its mean squared change between a spectrum and its views, N that
+        by noise as large as its own. What views change counts little, what is noise not at all,
+        and a thirtieth of T keeps faint axes from ruling. Linear coefficients are first brought to
+        unit variance and then multiplied by `FACET_WEIGHT`.
+        Source: within-class covariance normalisation (Hatch, Kajarekar & Stolcke 2006,
+        Interspeech), diagonal, views in the place of classes.
         """
         network: Any = self.network
-        variance = network.latent_variance.numpy(force=True).astype(np.float64)
-        own = variance[: network.similarity]
-        first = max(float(own.max()), 1e-300)
-        ratio = np.maximum(own / first, 1e-6)
-        facets = np.maximum(variance[network.similarity :], 1e-300)
-        hardly = FACET_WEIGHT * np.sqrt(first / np.maximum(facets, facets.max() * 1e-12))
-        return np.concatenate([ratio ** (-0.5 * self.metric_power), hardly]).astype(np.float32)
+        total, views, noise = (
+            b.numpy(force=True).astype(np.float64)
+            for b in (network.latent_variance, network.view_variance, network.noise_variance)
+        )
+        n = network.similarity
+        total, own = np.maximum(total, 1e-300), slice(0, n)
+        signal = np.clip(1.0 - noise[own] / total[own], 0.0, 1.0)
+        square = signal / (views[own] + _LEAST_WITHIN * total[own])
+        first = max(float(square[0]), 1e-300) if total[0] > 0 else 1.0
+        spread = np.sqrt(float((square / first * total[own]).max()))
+        facets = total[n:]
+        hardly = FACET_WEIGHT * spread / np.sqrt(np.maximum(facets, facets.max() * 1e-12))
+        return np.concatenate([np.sqrt(square / first), hardly]).astype(np.float32)
 
 
 def contrast(points: torch.Tensor, objects: torch.Tensor, temperature: float) -> torch.Tensor:

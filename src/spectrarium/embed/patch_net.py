@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu, pad, scaled_dot_product_attention
 
-from .channels import channels
+from .channels import channels, significant
 from .domain import FluxKind, ModelDomain
 from .linear_part import LinearPart
 from .network import Network
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _FREQUENCIES = 32
 _SLOWEST, _FASTEST = 0.3, 60.0
 """Cycles per unit of ln λ: from the whole optical range to some 5000 km/s."""
+
+MOST_ODD = 5.0
+"""Largest such departure, of the flux scale: a cosmic ray is as strange at any height."""
 
 Turn = tuple[torch.Tensor, torch.Tensor]
 
@@ -71,25 +74,28 @@ class PatchNetwork(Network):
     are noise-weighted principal components: what decides where each line lies and is not to count
     as similarity. Both together are decoded: linear part plus a correction from the summary.
 
-    Buffers beside `Network`'s: rotation, centre (the summary's principal axes).
+    Buffers beside `Network`'s: rotation, centre (the summary's principal axes); view_variance,
+    noise_variance (latent,) what views, and noise once more, change of the vectors.
     """
 
     rotation: torch.Tensor
     centre: torch.Tensor
+    view_variance: torch.Tensor
+    noise_variance: torch.Tensor
     position: torch.Tensor
     angle: torch.Tensor
 
     def __init__(self, domain: ModelDomain, settings: PatchSettings) -> None:
         super().__init__(domain.n_pix, settings.latent)
         s = settings
-        self.similarity = s.latent - s.facets
+        self.similarity, self.facets = s.latent - s.facets, s.facets
         self.pixels, self.drop = s.patch_of(domain), s.masked
         self.subtracted = domain.flux_kind is FluxKind.CONTINUUM_SUBTRACTED
         self.window = max(1, min(round(s.continuum_kms / domain.pixel_kms), domain.n_pix // 16))
         self.tokens = -(-domain.n_pix // self.pixels)
-        self.linear = LinearPart(domain.n_pix, s.facets)
+        self.linear = LinearPart(domain.n_pix, s.components)
         self._place(domain, s.width // s.heads // 2)
-        self.embed = nn.Linear(3 * self.pixels, s.width)
+        self.embed = nn.Linear(2 * self.pixels, s.width)
         self.where = nn.Linear(2 * _FREQUENCIES, s.width)
         self.summary = nn.Parameter(0.02 * torch.randn(1, 1, s.width))
         self.blocks = nn.ModuleList(Block(s.width, s.heads) for _ in range(s.depth))
@@ -106,6 +112,8 @@ class PatchNetwork(Network):
         nn.init.zeros_(self.correct_out.bias)
         self.register_buffer("rotation", torch.eye(self.similarity))
         self.register_buffer("centre", torch.zeros(self.similarity))
+        self.register_buffer("view_variance", torch.zeros(s.latent))
+        self.register_buffer("noise_variance", torch.zeros(s.latent))
 
     def _place(self, domain: ModelDomain, half_head: int) -> None:
         """Where each token lies: waves of many lengths in ln λ of its middle, never its index."""
@@ -125,12 +133,30 @@ class PatchNetwork(Network):
         self.register_buffer("position", position, persistent=False)
         self.register_buffer("angle", turn, persistent=False)
 
-    def patches(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(n, tokens, 3·patch) values and (n, tokens) whether there is any information in them."""
-        seen = channels(flux, ivar, self.window, subtracted=self.subtracted)
+    def denoised(
+        self, flux: torch.Tensor, ivar: torch.Tensor, coefficients: torch.Tensor
+    ) -> torch.Tensor:
+        """(n, n_pix) the linear part's model of each spectrum, and what no noise can explain.
+
+        How noisy a spectrum is does not show in it, nor where pixels are bad: what is built on it
+        cannot tell spectra by their S/N.
+        """
+        with torch.no_grad():
+            model = self.linear.decode(coefficients)
+            weight = ivar / (1.0 + ivar * self.linear.noise)
+            odd = significant(flux - model, weight)
+            return torch.as_tensor(model + odd.clamp(-MOST_ODD, MOST_ODD))
+
+    def patches(
+        self, flux: torch.Tensor, ivar: torch.Tensor, coefficients: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, tokens, 2·patch) values and (n, tokens) whether there is any information in them."""
+        clean = self.denoised(flux, ivar, coefficients)
+        seen = channels(clean, self.window, subtracted=self.subtracted)
+        seen = torch.cat([seen, (ivar > 0).to(seen.dtype)[:, None]], dim=1)
         seen = pad(seen, (0, self.tokens * self.pixels - self.n_pix))
-        values = seen.reshape(len(seen), 3, self.tokens, self.pixels).transpose(1, 2).flatten(2)
-        return values, values[..., 2 * self.pixels :].sum(dim=2) > 0
+        parts = seen.reshape(len(seen), 3, self.tokens, self.pixels).transpose(1, 2)
+        return parts[:, :, :2].flatten(2), parts[:, :, 2].sum(dim=2) > 0
 
     def _kept(self, there: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(n, k) which tokens a training view keeps, and which of those are to be looked at.
@@ -144,10 +170,15 @@ class PatchNetwork(Network):
         most = (there.sum(dim=1, keepdim=True) * share).ceil()
         return at, torch.arange(count, device=there.device)[None] < most
 
-    def summarise(self, flux: torch.Tensor, ivar: torch.Tensor) -> torch.Tensor:
-        """(n, similarity), before it is turned to its principal axes."""
+    def summarise(
+        self, flux: torch.Tensor, ivar: torch.Tensor, coefficients: torch.Tensor
+    ) -> torch.Tensor:
+        """(n, similarity), before it is turned to its principal axes.
+
+        coefficients : (n, components) what `linear` gives for these spectra
+        """
         with torch.autocast(flux.device.type, enabled=False):  # sums over many pixels
-            values, there = self.patches(flux.float(), ivar.float())
+            values, there = self.patches(flux.float(), ivar.float(), coefficients)
         n = len(values)
         position, angle = self.position.expand(n, -1, -1), self.angle[1:].expand(n, -1, -1)
         if self.training and self.drop > 0:
@@ -168,8 +199,9 @@ class PatchNetwork(Network):
 
     def encode(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, None]:
         """(n, latent): the summary on its principal axes, then linear coefficients."""
-        summary = (self.summarise(flux, ivar) - self.centre) @ self.rotation
-        return torch.cat([summary, self.linear(flux, ivar)], dim=1), None
+        coefficients = self.linear(flux, ivar)
+        summary = (self.summarise(flux, ivar, coefficients) - self.centre) @ self.rotation
+        return torch.cat([summary, coefficients[:, : self.facets]], dim=1), None
 
     def decode(self, vectors: torch.Tensor) -> torch.Tensor:
         """(n, latent) → (n, n_pix) normalised flux: linear part plus the summary's correction."""
@@ -177,7 +209,7 @@ class PatchNetwork(Network):
         return self.rebuilt(turned @ self.rotation.T + self.centre, coefficients)
 
     def rebuilt(self, summary: torch.Tensor, coefficients: torch.Tensor) -> torch.Tensor:
-        """(n, n_pix) normalised flux from a summary that is not turned, and coefficients."""
+        """(n, n_pix) normalised flux from a summary not turned, and the leading coefficients."""
         correction = self.correct_out(gelu(self.correct_in(summary))).float()
         return torch.as_tensor(self.linear.decode(coefficients) + self.spread * correction)
 

@@ -35,11 +35,13 @@ def made(name: str, corpus: Corpus, seed: int, steps: int) -> Encoder:
     changes: dict[str, Any] = {"seed": seed} if "seed" in known else {}
     if "n_components" in known:
         changes["n_components"] = max(2, min(settings.n_components, n_train // 4))
-    if "latent" in known and settings.latent > 0.8 * n_train:  # a small corpus: a smaller code
+    if getattr(settings, "least_spectra", 0) > 0.8 * n_train:  # a small corpus: a smaller code
         changes["latent"] = max(4, n_train // 4)
-    if {"epochs", "batch"} <= known:
+    if hasattr(settings, "for_spectra"):
         a_pass = max(1, -(-n_train // settings.batch))
-        changes["epochs"] = max(_LEAST_EPOCHS, min(settings.epochs, steps // a_pass))
+        enough = settings.for_spectra(n_train)
+        changes["epochs"] = max(_LEAST_EPOCHS, min(enough.epochs, steps // a_pass))
+        changes["patience"] = enough.patience
     encoder: Encoder = kind(corpus.domain, replace(settings, **changes), name)
     return encoder
 

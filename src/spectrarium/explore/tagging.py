@@ -23,8 +23,11 @@ LEAST_LABELLED = 100
 """Objects with a label that training needs."""
 LEAST_CLASS = 15
 """Objects of a class; rarer ones are left out."""
-FEW = 2_500
-"""With fewer labelled objects, all that are not tested both train and (out of fold) calibrate."""
+FEW = 20_000
+"""With fewer labelled objects, all that are not tested both train and (out of fold) calibrate: a
+fifth of them would leave each calibration bin to chance."""
+FEWER = 2_500
+"""With fewer than this, tenths are left out in turn, not fifths: each head sees nearly all."""
 ROTATIONS = 5
 TRAIN, VALID, CALIBRATE, TEST = range(4)
 
@@ -132,9 +135,9 @@ def train_tagger(
     UsageError : too few labelled objects, a constant label
     Source: intervals by conformalised quantile regression (Romano et al. 2019), sets by adaptive
     prediction sets (Romano et al. 2020), both within bins of S/N and of predicted value or class.
-    Of fewer than 2,500 objects every one calibrates, by heads of four fifths that did not see it
-    (cross-conformal: Vovk 2015, Ann. Math. Artif. Intell. 74, 9); the head that is kept saw more,
-    so that its intervals hold a little more than they say.
+    Of fewer than 20,000 objects every one calibrates, by heads of four fifths (of fewer than 2,500
+    nine tenths) that did not see it (cross-conformal: Vovk 2015, Ann. Math. Artif. Intell. 74, 9);
+    the head that is kept saw more, so that its intervals hold a little more than they say.
     """
     some = {"vectors": candidates} if isinstance(candidates, Features) else dict(candidates)
     if kind not in ("number", "class"):
@@ -190,7 +193,11 @@ class _Job:
     @property
     def few(self) -> bool:
         """Whether every object that is not tested both trains and calibrates."""
-        return len(np.unique(self.objects[self.rows(None, TRAIN, VALID, CALIBRATE, TEST)])) < FEW
+        return self._n_objects < FEW
+
+    @property
+    def _n_objects(self) -> int:
+        return len(np.unique(self.objects[self.rows(None, TRAIN, VALID, CALIBRATE, TEST)]))
 
     @property
     def taus(self) -> Floats:
@@ -268,7 +275,9 @@ class _Job:
         head, design, scale = self._fit(best, fit)
         cal = fit if few else self.rows(candidate, CALIBRATE)
         objects = self.objects[cal]
-        fold = _tenth(objects, self.seed) // 2 if few else np.zeros(len(cal), np.int64)
+        fold = _tenth(objects, self.seed) if few else np.zeros(len(cal), np.int64)
+        if self._n_objects >= FEWER:
+            fold //= 2
         raw = np.empty((len(cal), len(self.labels.classes) or len(self.taus)))
         for k in np.unique(fold):
             mine = fold == k

@@ -146,6 +146,8 @@ def settings_for(
     latent = latent_of(settings)
     if latent is not None and latent > group.domain.n_pix:
         return f"{latent} latents are more than the model's pixels"
+    if options.epochs is None and hasattr(settings, "for_spectra"):
+        return settings.for_spectra(spectra)
     return settings
 
 
