@@ -64,7 +64,7 @@ class PatchSettings(DeepSettings):
     hidden: int = 256
     continuum_kms: float = 3000.0
     masked: float = 0.2
-    temperature: float = 0.2
+    temperature: float = 0.3
     reconstruction: float = 0.1
     variance_draws: int = 0
     velocity_kms: float = 300.0
