@@ -159,7 +159,7 @@ def test_class_probabilities_are_frequencies(held_out):
     right = best == truth[said.known]
     for part in np.array_split(np.argsort(p), 5):
         low, high = binomial_interval(float(right[part].sum()), len(part))
-        assert low - 0.06 < p[part].mean() < high + 0.06
+        assert low - 0.03 < p[part].mean() < high + 0.03
 
 
 def test_the_best_encoder_wins_on_common_objects():

@@ -216,5 +216,8 @@ def fitted_temperature(logits: Floats, y: NDArray[Any], snr: Floats) -> tuple[fl
         return float(log_loss(logits, y, heat((a, b), snr)).mean()) + 1e-3 * (a * a + b * b)
 
     start = np.zeros(2 if len(y) >= ENOUGH else 1)
-    found = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-3, "maxiter": 200})
+    # its own first steps from 0 are smaller than its tolerance: it would stop where it starts
+    simplex = np.concatenate([start[None], 0.3 * np.eye(len(start))])
+    found = minimize(loss, start, method="Nelder-Mead", options={
+        "initial_simplex": simplex, "xatol": 1e-3, "fatol": 1e-6, "maxiter": 200})  # fmt: skip
     return float(found.x[0]), float(found.x[1]) if len(start) > 1 else 0.0

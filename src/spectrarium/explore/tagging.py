@@ -289,9 +289,11 @@ class _Job:
         guard = make_guard(features[fit], fit, features[cal], objects, bins.snr_edges, self.seed,
                            fold if few else None)  # fmt: skip
         ordinary = guard.reasons(features[cal]) == ""  # what will be tagged is like these
-        usual = cal[ordinary]
+        usual, temperature = cal[ordinary], (0.0, 0.0)
+        if self.kind == "class":  # two numbers, from heads that learnt from nearly as much
+            temperature = fitted_temperature(raw[ordinary], self.labels.y[usual], snr[ordinary])
         one = Calibration(self.labels.y[usual], len(self.labels.classes), self.levels, self.seed,
-                          scale, bins, best["temperature"])  # fmt: skip
+                          scale, bins, temperature)  # fmt: skip
         offsets = one.offsets(raw[ordinary], features[usual], self.objects[usual])
         used = {"train": fit, "calibrate": cal, "test": self.rows(candidate, TEST)}
         count = {n: len(np.unique(self.objects[r])) for n, r in used.items()}
@@ -301,7 +303,7 @@ class _Job:
             "ignored": self.labels.ignored, "skill": best["skill"],
         }  # fmt: skip
         return Tagger(self.name, self.kind, self.levels, candidate, head, design, scale, bins,
-                      offsets, guard, self.labels.classes, best["temperature"], self.seed,
+                      offsets, guard, self.labels.classes, temperature, self.seed,
                       card)  # fmt: skip
 
     def _fit(
