@@ -362,6 +362,16 @@ def test_only_what_noise_cannot_explain_is_significant():
     assert significant(residual, weight, 3.0)[:, 185:200].mean() > 0.15
 
 
+def test_every_component_counts_a_little_in_distances(fitted: Patch):
+    scale = fitted.metric_scale()
+    assert np.isfinite(scale).all()
+    assert (scale > 0).all()
+    data = world(300, 15, shift=6.0)[0]
+    spread = (compared(fitted, data)).std(axis=0)
+    n = fitted.network.similarity
+    assert spread[n:].max() < 0.01 * spread[:n].max()
+
+
 def test_how_noisy_a_spectrum_is_cannot_be_read_off_its_vector(fitted: Patch):
     clean, _ = world(400, 16, noise=1e-4)[0].take(np.arange(400))
     rng = np.random.default_rng(1)

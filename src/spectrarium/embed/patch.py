@@ -295,7 +295,7 @@ class Patch(DeepEncoder):
 
         scale² = (1 − N/T) / (V + T/30), in units of the first axis's: T is an axis's variance over
         the training set, V half its mean squared change between a spectrum and its views, N that
-        by noise as large as its own. What views change counts little, what is noise not at all,
+        by noise as large as its own. What views change counts little, what is noise hardly at all,
         and a thirtieth of T keeps faint axes from ruling. Linear coefficients are first brought to
         unit variance and then multiplied by `FACET_WEIGHT`.
         Source: within-class covariance normalisation (Hatch, Kajarekar & Stolcke 2006,
@@ -308,7 +308,7 @@ class Patch(DeepEncoder):
         )
         n = network.similarity
         total, own = np.maximum(total, 1e-300), slice(0, n)
-        signal = np.clip(1.0 - noise[own] / total[own], 0.0, 1.0)
+        signal = np.clip(1.0 - noise[own] / total[own], 1e-6, 1.0)
         square = signal / (views[own] + _LEAST_WITHIN * total[own])
         first = max(float(square[0]), 1e-300) if total[0] > 0 else 1.0
         spread = np.sqrt(float((square / first * total[own]).max()))
