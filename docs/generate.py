@@ -141,7 +141,9 @@ def _verbs() -> Iterator[str]:
 
 def _help(command: click.Command, path: str) -> Iterator[str]:
     """Help of a command and of those below it, 80 columns wide whatever the terminal."""
-    context = click.Context(command, info_name=path, terminal_width=80, max_content_width=80)
+    names = command_line.cli.context_settings["help_option_names"]  # click hands them down
+    context = click.Context(command, info_name=path, terminal_width=80, max_content_width=80,
+                            help_option_names=names)  # fmt: skip
     yield f"### {path}\n\n```text\n{command.get_help(context)}\n```\n"
     for name, below in getattr(command, "commands", {}).items():
         yield from _help(below, f"{path} {name}")
