@@ -41,7 +41,7 @@ from spectrarium.embed.prepare import Prepared
 from spectrarium.embed.spool import Spool
 from spectrarium.embed.training_set import InMemory
 
-ENCODERS = ("dense", "conv", "gfnet")
+ENCODERS = ("patch", "dense", "conv", "gfnet")
 ECHELLE = 327_680
 
 
