@@ -199,3 +199,36 @@ def test_saved_and_loaded_it_says_the_same(kind, tmp_path, held_out):
     with pytest.raises(DataError) as caught:
         load_tagger(tmp_path / model_id)
     assert caught.value.code == "hash_mismatch"
+
+
+@pytest.mark.parametrize("labelled", [1.0, 0.1])
+def test_what_stands_among_spectra_without_the_label_gets_no_value(labelled):
+    """Galaxies lie no farther from stars than stars from each other, and have no temperature."""
+    features, label, _, _ = world(6000, 12)
+    other = world(6000, 13)[0]
+    shift = np.zeros(D)
+    shift[5] = 5.0
+    both = Features(np.concatenate([features.vectors, other.vectors + shift]),
+                    np.concatenate([features.snr, other.snr]),
+                    np.concatenate([features.variance, other.variance]),
+                    np.concatenate([features.chi2, other.chi2]))  # fmt: skip
+    known = np.concatenate([label, np.full(6000, np.nan)])
+    known[np.random.default_rng(0).random(12_000) > labelled] = np.nan
+    tagger = train_tagger(both, known, np.arange(12_000), heads=["ridge"])
+    high = both.snr > 10
+    said = tagger.predict(both)
+    star = np.arange(12_000) < 6000
+    assert said.known[high & star].mean() > 0.93
+    assert said.known[high & ~star].mean() < 0.02
+    assert any("few spectra like it have this label" in r for r in said.reason[high & ~star])
+
+
+def test_the_guard_survives_saving(tmp_path):
+    features, label, _, objects = world(2000, 14)
+    label = np.where(features.vectors[:, 5] > 0, label, np.nan)
+    tagger = train_tagger(features, label, objects, heads=["ridge"])
+    assert tagger.guard.company[1] > 0
+    name = save_tagger(tagger, tmp_path, "teff", "0", {}, {})
+    again = load_tagger(tmp_path / name)[0]
+    np.testing.assert_array_equal(again.predict(features).reason, tagger.predict(features).reason)
+    assert again.guard.company == tagger.guard.company

@@ -17,6 +17,9 @@ NEAREST = 5
 LEVEL = 0.99
 LEAST_SNR = 0.1
 """Below this, one S/N is like another: there is nothing but noise."""
+LEAST_COMPANY, MOST_COMPANY = 20, 200
+LEAST_TELLING = 3.0
+"""Labelled spectra that a labelled one usually has among those neighbours; fewer tell nothing."""
 SNR_SLACK = 1.25
 """S/N may lie this factor outside the range seen before a tag is refused."""
 _ROWS = 512
@@ -74,6 +77,8 @@ class Guard:
     scale : (d,) what vectors are multiplied by before distances are taken
     distance, chi2 : (b,) largest allowed; ∞ = unknown · snr_edges : (b − 1,)
     snr_range : lowest and highest S/N seen
+    others : (u, d) scaled vectors of spectra without the label, thinned as the training ones are
+    company : (k, least share) of the k nearest of both kinds, that must have the label
     """
 
     reference: NDArray[np.float32]
@@ -83,6 +88,13 @@ class Guard:
     chi2: Floats
     snr_edges: Floats
     snr_range: tuple[float, float]
+    others: NDArray[np.float32]
+    company: tuple[int, float]
+
+    def labelled_share(self, features: Features) -> Floats:
+        """(n,) share of the nearest spectra that have the label; 1 where all have."""
+        queries = np.asarray(features.vectors, np.float32) * self.scale
+        return _share(self.reference, self.others, queries, self.company[0])
 
     def nearest(
         self, features: Features, k: int = NEAREST
@@ -116,6 +128,12 @@ class Guard:
                 most = self.chi2[where[j]]
                 out[todo[j]] = (f"the encoder cannot describe it: χ² {some.chi2[j]:.3g} per "
                                 f"degree of freedom, {most:.3g} is usual at most")  # fmt: skip
+        left = todo[out[todo] == ""]
+        k, least = self.company
+        share = self.labelled_share(features[left])
+        for j in np.flatnonzero(share < least):
+            out[left[j]] = (f"few spectra like it have this label: {share[j]:.0%} of its {k} "
+                            f"nearest, where {2 * least:.0%} are usual")  # fmt: skip
         return out
 
 
@@ -139,14 +157,44 @@ def nearest(
     return at, distance
 
 
+def _share(
+    reference: NDArray[np.float32], others: NDArray[np.float32], queries: NDArray[np.float32],
+    k: int, *, itself: bool = False,
+) -> Floats:  # fmt: skip
+    """(n,) share of the k nearest of both that are of the reference; `itself` is not counted."""
+    if not len(others) or not len(queries):
+        return np.ones(len(queries))
+    at, _ = nearest(np.concatenate([reference, others]), queries, k + itself)
+    known = at < len(reference)
+    return np.asarray((known.sum(axis=1) - itself) / (at.shape[1] - itself), np.float64)
+
+
+def _company(
+    reference: NDArray[np.float32], others: NDArray[np.float32], queries: NDArray[np.float32],
+    *, itself: bool,
+) -> tuple[int, float]:  # fmt: skip
+    """How many neighbours to look at, and the least share of them with the label: half of what a
+    labelled spectrum usually has. The rarer labels are, the more neighbours: 20 to 200."""
+    if not len(others):
+        return LEAST_COMPANY, 0.0
+    rarity = (len(reference) + len(others)) / len(reference)
+    k = int(np.clip(10 * rarity, LEAST_COMPANY, MOST_COMPANY))
+    k = min(k, len(reference) + len(others) - 1)
+    usual = float(np.median(_share(reference, others, queries, k, itself=itself)))
+    return k, 0.5 * usual if usual * k >= LEAST_TELLING else 0.0
+
+
 def make_guard(
     training: Features, rows: NDArray[np.int64], calibration: Features, objects: NDArray[Any],
     snr_edges: Floats, seed: int, fold: NDArray[np.int64] | None = None,
+    others: Features | None = None,
 ) -> Guard:  # fmt: skip
     """Limits that the calibration spectra keep.
 
     fold : None = these are of other objects than the training's; else they are the training's
     own, and their distances are taken to those of other folds
+    others : spectra without the label: galaxies, where stars have a temperature. Among them a
+    spectrum has no value, however near the nearest that has one
 
     Of few objects no quantile of 99 % is known, and their largest is often an oddity that the
     label came with: then the third largest is the limit. Nor may a limit be more than twice what
@@ -158,12 +206,18 @@ def make_guard(
     d = training.vectors.shape[1]
     scale = np.ones(d, np.float32) if training.scale is None else np.asarray(training.scale, "f4")
     reference = np.asarray(training.vectors[keep], np.float32) * scale
-    others = np.asarray(calibration.vectors, np.float32) * scale
-    far = np.empty(len(others))
+    judges = np.asarray(calibration.vectors, np.float32) * scale
+    far = np.empty(len(judges))
     for k in [0] if fold is None else np.unique(fold).tolist():
-        mine = np.ones(len(others), bool) if fold is None else fold == k
+        mine = np.ones(len(judges), bool) if fold is None else fold == k
         known = reference if fold is None else reference[~mine[keep]]
-        far[mine] = nearest(known, others[mine], NEAREST)[1].mean(axis=1)
+        far[mine] = nearest(known, judges[mine], NEAREST)[1].mean(axis=1)
+    unlabelled = np.empty((0, d), np.float32)
+    if others is not None:
+        most = min(round(len(others) * len(keep) / len(training)), MOST_REFERENCE)
+        rest = np.random.default_rng([seed, 1]).permutation(len(others))[:most]
+        unlabelled = np.asarray(others.vectors[rest], np.float32) * scale
+    some = judges if fold is None else judges[keep]
     where = np.searchsorted(snr_edges, calibration.snr, side="right")
     bins = len(snr_edges) + 1
     chi2 = np.full(bins, np.inf)
@@ -172,7 +226,9 @@ def make_guard(
     snr = np.concatenate([training.snr, calibration.snr])
     return Guard(
         reference, rows[keep], scale, _limits(far, objects, where, bins), chi2,
-        np.asarray(snr_edges, np.float64), (float(snr.min()), float(snr.max())),
+        np.asarray(snr_edges, np.float64), (float(snr.min()), float(snr.max())), unlabelled,
+        _company(reference, unlabelled, some[:: max(1, len(some) // 2_000)],
+                 itself=fold is not None),
     )  # fmt: skip
 
 

@@ -30,7 +30,8 @@ def arrays_of(tagger: Tagger) -> Arrays:
     return out | {
         "guard-reference": g.reference, "guard-rows": g.rows, "guard-scale": g.scale,
         "guard-distance": g.distance, "guard-chi2": g.chi2, "guard-snr": g.snr_edges,
-        "guard-range": np.array(g.snr_range),
+        "guard-range": np.array(g.snr_range), "guard-others": g.others,
+        "guard-company": np.array(g.company, np.float64),
     }  # fmt: skip
 
 
@@ -69,6 +70,8 @@ def load_tagger(directory: Path) -> tuple[Tagger, Arrays, dict[str, Any]]:
         guard = Guard(
             arrays["guard-reference"], arrays["guard-rows"], arrays["guard-scale"],
             arrays["guard-distance"], arrays["guard-chi2"], arrays["guard-snr"], (low, high),
+            arrays["guard-others"], (int(arrays["guard-company"][0]),
+                                     float(arrays["guard-company"][1])),
         )  # fmt: skip
         weights = {n.removeprefix("head-"): a for n, a in arrays.items() if n.startswith("head-")}
         middle, width, log = card["scale"]

@@ -286,8 +286,9 @@ class _Job:
         snr = np.asarray(features.snr, np.float64)[cal]
         middle = raw[:, len(self.taus) // 2] if self.kind == "number" else np.zeros(len(cal))
         bins = make_bins(snr, middle, objects)
+        unlabelled = features[np.flatnonzero(features.covered & ~self.labels.there)]
         guard = make_guard(features[fit], fit, features[cal], objects, bins.snr_edges, self.seed,
-                           fold if few else None)  # fmt: skip
+                           fold if few else None, unlabelled)  # fmt: skip
         ordinary = guard.reasons(features[cal]) == ""  # what will be tagged is like these
         usual, temperature = cal[ordinary], (0.0, 0.0)
         if self.kind == "class":  # two numbers, from heads that learnt from nearly as much
