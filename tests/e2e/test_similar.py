@@ -7,6 +7,7 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
@@ -17,6 +18,7 @@ from spectrarium.domain.errors import UsageError
 from spectrarium.domain.units import C_KMS
 from spectrarium.run import explorer as explorer_module
 from spectrarium.run.explorer import Explorer
+from spectrarium.store.writer import open_writer
 
 
 def ids(archive, answers):
@@ -189,6 +191,23 @@ def test_a_magnitude_called_z_is_no_redshift(copy, tmp_path):
         copy.add_catalogue(table, "obs_id")
     archive = sp.open(copy.path).store
     np.testing.assert_allclose(redshifts(archive, rows), 0.25)
+
+
+def test_a_learnt_redshift_stands_for_none_that_is_given(copy):
+    from spectrarium.run.window import redshifts
+
+    store = copy.store
+    given = redshifts(store, store.find())
+    uid = store.index.value("uid", store.find())
+    with open_writer(copy.path) as writer:
+        writer.put_table("labels/tags", pa.table({
+            "uid": uid, "z": np.full(len(uid), 0.5), "redshift": np.full(len(uid), 0.6),
+            "rv_kms": np.full(len(uid), 70.0)}))  # fmt: skip
+    store = copy.refresh().store
+    assert {"tags.z", "tags.redshift", "tags.rv_kms"} <= set(store.columns())
+    np.testing.assert_array_equal(redshifts(store, store.find()), given)
+    assert np.isnan(given).any()
+    assert np.isfinite(given).any()
 
 
 def test_a_query_that_cannot_be_compared_says_why(asked, star):

@@ -59,18 +59,39 @@ def run(*words: object):
 
 
 def test_every_vector_gets_a_tag_or_a_reason(tagged):
-    for label in ("teff", "obj_class"):
+    for label, share in (("teff", 0.4), ("obj_class", 0.7)):
         table = tagged.tag_table(label).table
         value, reason = (table.column(c).to_pylist() for c in ("value", "reason"))
         assert all((v is None) == bool(r) for v, r in zip(value, reason, strict=True))
-        assert sum(v is not None for v in value) > 0.7 * len(value)
+        assert sum(v is not None for v in value) > share * len(value)
         assert set(table.column("role").to_pylist()) <= {"", *ROLES}
     table = tagged.tag_table("teff").table
     known = np.array(table.column("catalogue").to_pylist(), float)
     roles = np.array(table.column("role").to_pylist())
-    assert (roles[np.isnan(known)] == "").all()  # the pipeline's gaps are filled too
-    filled = np.isnan(known) & ~np.asarray(table.column("value").is_null())
-    assert filled.sum() > 20
+    assert (roles[np.isnan(known)] == "").all()
+
+
+def test_a_label_of_stars_is_not_given_to_galaxies_and_quasars(tagged):
+    counts = {}
+    for kind in ("STAR", "GALAXY", "QSO"):
+        value = tagged.tag_table("teff", where=f"truth.obj_class = '{kind}'").table.column("value")
+        counts[kind] = (len(value) - value.null_count, len(value))
+    assert counts["STAR"][0] > 0.8 * counts["STAR"][1]
+    assert counts["GALAXY"][0] + counts["QSO"][0] <= 3
+
+
+def test_fits_that_a_pipeline_failed_get_values(own, tmp_path):
+    stars = own.find("truth.obj_class = 'STAR'", columns=["obs_id", "truth.teff"]).to_pylist()
+    lines = [f"{r['obs_id']},{r['truth.teff'] if i % 5 else ''}" for i, r in enumerate(stars)]
+    (tmp_path / "pipeline.csv").write_text("\n".join(["obs_id,teff", *lines]) + "\n")
+    own.add_catalogue(tmp_path / "pipeline.csv", "obs_id")
+    own.tag_train("pipeline.teff", **FAST)
+    own.tag_apply()
+    found = own.tag_table("teff", where="truth.obj_class = 'STAR'").table
+    failed = np.isnan(np.array(found.column("catalogue").to_pylist(), float))
+    assert failed.sum() >= 20
+    given = ~np.asarray(found.column("value").is_null())[failed]
+    assert given.mean() > 0.7
 
 
 def test_values_are_right_and_units_are_carried(tagged):
@@ -191,6 +212,46 @@ def test_catalogues_with_text_sentinels_gaps_and_no_match(own, survey, tmp_path)
     with pytest.raises(UsageError) as caught:
         own.tag_train("logg", tmp_path / "mine.csv", **FAST)
     assert caught.value.code == "no_column"
+
+
+def csv_of(archive, path, value):
+    ids = archive.find(columns=["obs_id"]).column(0).to_pylist()
+    path.write_text("obs_id,teff\n" + "".join(f"{i},{value}\n" for i in ids))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "label", "options", "code"),
+    [
+        ("truth.csv", "5000", "logg", {}, "no_column"),
+        ("truth.csv", "nan", "teff", {}, "no_labels"),
+        ("new.csv", "nan", "teff", {}, "no_labels"),
+        ("new.csv", "unknown", "teff", {"kind": "number"}, "no_labels"),
+        ("new.csv", "5000", "teff", {"name": "?"}, "bad_name"),
+        ("new.csv", "5000", "teff", {"models": ["pca.none"]}, "no_model"),
+        ("tags.csv", "5000", "teff", {}, "reserved_name"),
+    ],
+)
+def test_a_refused_catalogue_is_not_joined(plain, tmp_path, file, text, label, options, code):
+    before = plain.store.version
+    with pytest.raises(UsageError) as caught:
+        plain.tag_train(label, csv_of(plain, tmp_path / file, text), **FAST | options)
+    assert caught.value.code == code
+    assert plain.refresh().store.version == before
+    assert plain.store.names("labels") == ["truth"]
+
+
+def test_retraining_takes_back_what_the_old_tagger_said(tagged, tmp_path):
+    shutil.copytree(tagged.path, tmp_path / "archive")
+    archive = sp.open(tmp_path / "archive")
+    archive.tag_train("truth.teff", where="snr > 5", **FAST)
+    left = {n for n in archive.store.columns() if n.startswith("tags.")}
+    assert left == {"tags.obj_class", "tags.obj_class_p"}
+    archive.tag_apply("teff")
+    assert "tags.teff" in archive.store.columns()
+    archive.tag_train("truth.teff", **FAST)
+    archive.tag_train("truth.obj_class", **FAST)
+    assert "tags" not in archive.store.names("labels")
 
 
 def test_refitted_vectors_make_a_tag_stale_and_damage_is_noticed(tagged, tmp_path):

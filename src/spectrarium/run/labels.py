@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from ..domain.errors import UsageError
 from ..read.tables import read_table, text_column
-from ..store.archive import Archive
+from ..store.archive import LEARNT, Archive
 from ..store.writer import open_writer
 
 KEYS = ("obs_id", "target_name", "file", "sky:RADIUS")
@@ -69,8 +69,23 @@ def add_catalogue(
 
     key : ``obs_id``, ``target_name``, ``file`` or ``sky:1arcsec`` · on : the file's key column
         where it is not called like the key · columns : those to keep (default all)
-    Raises UsageError for an unknown key, column or name; the archive is then unchanged.
+    Raises UsageError for an unknown key or column, or a reserved name; the archive is then
+    unchanged.
     """
+    joined, report = join_catalogue(root, file, key, on=on, columns=columns, name=name)
+    return put_labels(root, joined, report, wait_s)
+
+
+def join_catalogue(
+    root: Path,
+    file: str | Path,
+    key: str,
+    *,
+    on: str | None = None,
+    columns: Sequence[str] | None = None,
+    name: str | None = None,
+) -> tuple[pa.Table, JoinReport]:
+    """The labels that `add_catalogue` would keep, by uid, and its report; nothing is written."""
     table = read_table(file)
     archive = Archive(root)
     label = _label_name(name or Path(file).name)
@@ -87,8 +102,13 @@ def add_catalogue(
     good, ambiguous = _unambiguous(pairs)
     report = _report(table, label, key, good, ambiguous, stored)
     joined = _joined(table, archive, good, dict(zip(keep, stored, strict=True)), file, key)
+    return joined, report
+
+
+def put_labels(root: Path, joined: pa.Table, report: JoinReport, wait_s: float) -> JoinReport:
+    """Write what `join_catalogue` found; the report then has its version."""
     with open_writer(root, wait_s) as writer:
-        writer.put_table(f"labels/{label}", joined)
+        writer.put_table(f"labels/{report.name}", joined)
         report.version = writer.archive.version
     return report
 
@@ -98,6 +118,10 @@ def _label_name(text: str) -> str:
     name = re.sub(r"\W+", "_", stem.strip()).strip("_").lower()
     if not name or name[0].isdigit():
         name = f"t_{name}"
+    if name == LEARNT:
+        raise UsageError(f"the label set {name!r} is kept for learnt tags", code="reserved_name",
+                         where=text, remedy="rename the file, or give `catalogue add` a "
+                         "--name")  # fmt: skip
     return name
 
 

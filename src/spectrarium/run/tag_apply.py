@@ -81,7 +81,7 @@ def tag_apply(
             mine = tagged.setdefault(done.tag, np.zeros(len(rows), bool))
             mine |= np.isin(rows, held)
         out.no_vector = {tag: int((~there).sum()) for tag, there in tagged.items()}
-        _publish(writer, sorted(set(tagged)))
+        publish(writer)
         out.version = writer.archive.version
     return out
 
@@ -186,11 +186,12 @@ def _words(reason: str) -> str:
     return reason
 
 
-def _publish(writer: Writer, changed: list[str]) -> None:
+def publish(writer: Writer) -> None:
     """All tags as the label set ``tags``, so that filters can name ``tags.teff``.
 
     Of several tables of a label, an observation gets the value with the narrowest interval, or
-    the likeliest class. Columns: LABEL, and LABEL_lo, LABEL_hi (68 %) or LABEL_p.
+    the likeliest class. Columns: LABEL, and LABEL_lo, LABEL_hi (68 %) or LABEL_p; none for a label
+    that no observation has, and no label set if there are no columns.
     """
     archive = writer.archive
     rows = archive.find()
@@ -199,6 +200,8 @@ def _publish(writer: Writer, changed: list[str]) -> None:
     fields = [pa.field("uid", pa.int64())]
     for label in sorted({n.split(".", 1)[0] for n in archive.names("tags")}):
         best = _best_of(archive, tag_names(archive, label), uid)
+        if best[""][0].null_count == len(uid):
+            continue
         for name, (values, meta) in best.items():
             columns[f"{label}{name}"] = values
             source = {"source": "tag apply", "description": f"learnt tag {label}"}
@@ -207,8 +210,10 @@ def _publish(writer: Writer, changed: list[str]) -> None:
     some = np.zeros(table.num_rows, bool)
     for f in fields[1:]:
         some |= ~np.asarray(table.column(f.name).is_null())
-    if changed and some.any():
+    if some.any():
         writer.put_table(f"labels/{LEARNT}", table.filter(pa.array(some)))
+    elif f"labels/{LEARNT}" in archive.manifest.datasets:
+        writer.drop_table(f"labels/{LEARNT}")
 
 
 def _best_of(

@@ -94,10 +94,22 @@ def label_values(
 ) -> LabelValues:
     """The label at `rows` with what is no value taken out and counted.
 
+    Raises UsageError (no_labels) if nothing is left.
+    """
+    kind, values, ignored = usable_values(column, column_at(archive, column, rows), kind)
+    own_unit, ucd = _described(archive, column)
+    return LabelValues(column, tag_name(column, name), kind, values, unit or own_unit, ucd,
+                       ignored)  # fmt: skip
+
+
+def usable_values(
+    column: str, raw: list[Any], kind: str | None
+) -> tuple[str, NDArray[Any], dict[str, int]]:
+    """(kind, values, ignored) as in `LabelValues`, of a column's entries.
+
     A column of text is numeric if at least half of its entries are numbers; the others are
     counted. `kind` decides otherwise. Raises UsageError (no_labels) if nothing is left.
     """
-    raw = column_at(archive, column, rows)
     ignored: dict[str, int] = {}
     kind = kind or _kind_of(raw)
     if kind == "number":
@@ -111,9 +123,7 @@ def label_values(
             f"label {column!r} has no usable value for any embedded observation", code="no_labels",
             remedy="look at what `catalogue add` matched, at --key and --on, or at --where",
         )  # fmt: skip
-    own_unit, ucd = _described(archive, column)
-    return LabelValues(column, tag_name(column, name), kind, values, unit or own_unit, ucd,
-                       ignored)  # fmt: skip
+    return kind, values, ignored
 
 
 def _kind_of(raw: list[Any]) -> str:

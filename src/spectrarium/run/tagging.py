@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..domain.errors import UsageError
@@ -22,9 +23,10 @@ from ..explore.tagger import Tagger
 from ..explore.tagging import LEAST_LABELLED, ROTATIONS, TEST, TRAIN, split, train_tagger
 from ..store.archive import Archive, Rows
 from ..store.writer import open_writer
-from .labels import JoinReport, add_catalogue
+from .labels import JoinReport, join_catalogue, put_labels
 from .objects import objects_of
-from .tag_labels import LabelValues, find_column, label_values
+from .tag_apply import publish
+from .tag_labels import LabelValues, find_column, label_values, tag_name, usable_values
 from .tag_rows import Vectors, empty_table, vectors_of
 
 SAME_SHARE = 0.8
@@ -105,12 +107,13 @@ def tag_train(
     """
     progress = progress or Silent()
     out = TagTraining()
+    names = _embeddings(Archive(root), models)
     if source is not None:
-        report = add_catalogue(root, source, key, on=on, wait_s=wait_s)
-        out.joined = report.record()
-        label = _joined_label(report, Path(source).name, label)
+        joining, report = join_catalogue(root, source, key, on=on)
+        label = _joined_label(joining, report, Path(source).name, label, kind)
+        tag_name(label, name)
+        out.joined = put_labels(root, joining, report, wait_s).record()
     archive = Archive(root)
-    names = _embeddings(archive, models)
     column = find_column(archive, label)
     rows = archive.find(where=where)
     values = label_values(archive, column, rows, kind, name, unit)
@@ -134,15 +137,22 @@ def tag_train(
     return out
 
 
-def _joined_label(report: JoinReport, file: str, label: str) -> str:
-    """The label's full name among the columns just joined."""
+def _joined_label(
+    joining: pa.Table, report: JoinReport, file: str, label: str, kind: str | None
+) -> str:
+    """The label's full name among columns about to be joined.
+
+    Raises UsageError (no_column, no_labels) while nothing is written yet.
+    """
     own = [c for c in report.columns if c.lower() == label.rsplit(".", 1)[-1].lower()]
     if not own:
         raise UsageError(
             f"{file} has no column {label!r}", code="no_column", where="--label",
             remedy=f"its columns: {', '.join(report.columns)}",
         )  # fmt: skip
-    return f"{report.name}.{own[0]}"
+    full = f"{report.name}.{own[0]}"
+    usable_values(full, joining.column(own[0]).to_pylist(), kind)
+    return full
 
 
 def _embeddings(archive: Archive, models: Sequence[str] | None) -> list[str]:
@@ -260,7 +270,10 @@ def _keep(
     root: Path, values: LabelValues, trained: list[tuple[list[str], _Trained]], out: TagTraining,
     wait_s: float,
 ) -> None:  # fmt: skip
-    """Write models and their still empty tables; taggers of the same group that lost are gone."""
+    """Write models and their still empty tables; taggers of the same group that lost are gone.
+
+    What older taggers of the label said is no longer published.
+    """
     with open_writer(root, wait_s) as writer:
         for group, one in trained:
             tagger, name = one.tagger, values.name
@@ -292,6 +305,7 @@ def _keep(
                 tagger.card["comparison"], one.test, one.rotations,
                 tagger.card["calibration"], ignored,
             ))  # fmt: skip
+        publish(writer)
         out.version = writer.archive.version
 
 

@@ -23,7 +23,7 @@ from ..explore.identify import lines_named
 from ..explore.pixels import LEAST_PIXELS, difference, expected
 from ..measure.airvac import air_to_vac
 from ..measure.doppler import velocity_to_redshift
-from ..store.archive import Archive, Rows
+from ..store.archive import LEARNT, Archive, Rows
 from .embedding import summaries
 
 WIDTH_KMS = 1500.0
@@ -71,10 +71,11 @@ def redshifts(archive: Archive, rows: Rows) -> NDArray[np.float64]:
 
     The file's own redshift, else its velocity, else columns of label sets called ``redshift``,
     ``z`` or ``rv_kms``. Sentinels (z ≤ −0.5, |v| ≥ c) are none, nor is a ``z`` beside ``r`` and
-    ``i``: a magnitude.
+    ``i``: a magnitude. Learnt tags do not count: they are no measurement to put a spectrum at rest
+    by.
     """
     out = np.full(len(rows), np.nan)
-    known = archive.columns()
+    known = [n for n in archive.columns() if not n.startswith(f"{LEARNT}.")]
     there = set(known)
     names = ["redshift", "rv_kms"]
     for wanted in (*_REDSHIFTS, *_VELOCITIES):
