@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from .output import (
     cell,
     console,
     emit,
+    error_console,
     json_option,
     opened,
     progress_bar,
@@ -21,6 +23,8 @@ from .output import (
 )
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..run.answers import Outliers, Strange
 
 _SCORES = "combined, reconstruction, density, total, spectral, spatial, label"
@@ -52,7 +56,9 @@ def command(
     with progress_bar() as bar:
         found = archive.outliers(score, k, progress=bar, **asked)
     records = answer_records(archive, [*found.answers], "score")
-    records = [r | _more(a) for r, a in zip(records, found.answers, strict=True)]
+    whole = _population(found)
+    records = [r | _more(a) | {"population": whole.get(a.model.partition("@")[0])}
+               for r, a in zip(records, found.answers, strict=True)]  # fmt: skip
     pictures: list[Path] = []
     if plot is not None and found.answers:
         from ..plot.answers import plot_outliers
@@ -60,6 +66,7 @@ def command(
         pictures = plot_outliers(archive.store, found, plot)
     if as_json:
         emit(records)
+        _facts(found, error_console)
         return
     if records:
         _show(records, found)
@@ -68,7 +75,7 @@ def command(
                       else "nothing to rank: every observation abstains", markup=False)  # fmt: skip
     if explain:
         _explain(records)
-    _facts(found)
+    _facts(found, console)
     if plot is not None and not pictures:
         console.print("no picture: nothing was found", markup=False)
     for picture in pictures:
@@ -85,6 +92,24 @@ def _more(answer: Strange) -> dict[str, Any]:
         "note": answer.note, "bin": answer.bin or None, "rank_in_bin": answer.bin_rank,
         "bin_size": answer.bin_size,
     }  # fmt: skip
+
+
+def _population(found: Outliers) -> dict[str, dict[str, Any]]:
+    """For each embedding what the scores say about the whole."""
+    return {
+        name: {"judged": n, "abstained": found.abstained[name],
+               "snr_correlation": found.correlation[name],
+               **{k: _plain(v) for k, v in found.facts.get(name, {}).items()}}
+        for name, n in found.judged.items()
+    }  # fmt: skip
+
+
+def _plain(text: str) -> Any:
+    """Numbers are kept as text in the archive."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _show(records: list[dict[str, Any]], found: Outliers) -> None:
@@ -125,19 +150,21 @@ def _explain(records: list[dict[str, Any]]) -> None:
             console.print(f"   {r['note']}", markup=False, style="dim")
 
 
-def _facts(found: Outliers) -> None:
+def _facts(found: Outliers, to: Console) -> None:
     """What the scores say about the whole: S/N, and how far forests agree."""
     for name, n in found.judged.items():
-        console.print(
+        to.print(
             f"{name}: {n} judged, {found.abstained[name]} abstained; Spearman ρ of score and S/N "
             f"{found.correlation[name]:+.2f}", markup=False, style="dim",
         )  # fmt: skip
         f = found.facts.get(name, {})
         if "forests" in f:
-            console.print(
+            to.print(
                 f"   {f['forests']} forests of {f['trees']} trees, each tree fitted on "
                 f"{f['fitted_on']} objects, {f['features']} features; among {f['neighbours']} "
                 f"objects; forests agree to ρ = {float(f['rank_correlation_of_forests']):.3f} and "
                 f"share {100 * float(f['overlap_of_top_2_percent']):.0f} % of their strangest 2 %",
                 markup=False, style="dim",
             )  # fmt: skip
+    for note in found.notes:
+        to.print(note, style="dim", markup=False)

@@ -14,6 +14,7 @@ from .output import (
     console,
     declare_options,
     emit,
+    error_console,
     json_option,
     opened,
     progress_bar,
@@ -22,6 +23,8 @@ from .output import (
 )
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..run.answers import Similar
 
 _NOISE = 2.0  # χ² per pixel up to which a difference that lies nowhere may be noise
@@ -77,6 +80,7 @@ def command(
     if as_json:
         emit([_json(r, a, found, every if explain else 0)
               for r, a in zip(records, found.answers, strict=True)])  # fmt: skip
+        _about(found, error_console)
         return
     _show(records, found, explain)
     for picture in pictures:
@@ -84,7 +88,8 @@ def command(
 
 
 def _json(record: dict[str, Any], answer: Any, found: Similar, every: int) -> dict[str, Any]:
-    record |= {"metric": found.metric, "search": found.search}
+    record |= {"metric": found.metric, "search": found.search, "searched": found.searched,
+               "notes": found.notes, "left_out": found.left_out}  # fmt: skip
     if answer.explanation is not None and every:
         record["explanation"] = answer.explanation.record(found.wave_aa, every)
     return record
@@ -107,14 +112,28 @@ def _show(records: list[dict[str, Any]], found: Similar, explain: bool) -> None:
     else:
         console.print("nothing to compare with", markup=False)
     if explain:
+        _show_likenesses(found)
         _show_components(found)
+    _about(found, console)
+
+
+def _about(found: Similar, to: Console) -> None:
+    """How was searched, among how many, and what was left out."""
     how = f"{found.searched} spectra searched in {found.model}"
-    console.print(f"{how} ({found.search})", style="dim", markup=False)
+    to.print(f"{how} ({found.search})", style="dim", markup=False)
     for note in found.notes:
-        console.print(note, style="dim", markup=False)
+        to.print(note, style="dim", markup=False)
     if found.left_out:
         reasons = "; ".join(f"{n} {reason}" for reason, n in found.left_out.items())
-        console.print(f"not compared: {reasons}", style="dim", markup=False)
+        to.print(f"not compared: {reasons}", style="dim", markup=False)
+
+
+def _show_likenesses(found: Similar) -> None:
+    """What each answer has in common with the query: too wide for a column."""
+    for answer in found.answers:
+        shared = answer.explanation.likenesses() if answer.explanation is not None else []
+        if shared:
+            console.print(f"{answer.rank}  alike: {', '.join(shared)}", style="dim", markup=False)
 
 
 def _show_components(found: Similar) -> None:

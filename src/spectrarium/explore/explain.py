@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -76,16 +76,24 @@ class Explanation:
     components : (component, share) of the squared distance between vectors, largest first
     decoded : (n,) what the encoder makes of query − neighbour, in normalised flux; None where it
         does not decode
+    alike : each region of likeness with what lies there
     """
 
     trace: Trace
     named: tuple[tuple[Region, tuple[Identified, ...]], ...]
     components: tuple[tuple[int, float], ...] = ()
     decoded: NDArray[np.float32] | None = None
+    alike: tuple[tuple[Region, tuple[Identified, ...]], ...] = ()
 
     def sentences(self, most: int = 3) -> list[str]:
         """``Hα emission stronger in the query`` …, strongest region first, none twice."""
-        found = [i[0].text if i else f"{r.lo_aa:.0f}–{r.hi_aa:.0f} Å" for r, i in self.named]
+        found = [i[0].text if i else _range(r) for r, i in self.named]
+        return list(dict.fromkeys(found))[:most]
+
+    def likenesses(self, most: int = 6) -> list[str]:
+        """``Hα``, ``continuum``, ``5100–5200 Å`` …: what is alike, strongest region first."""
+        found = [name for r, i in self.alike
+                 for name in ([_label(one) for one in i] or [_range(r)])]  # fmt: skip
         return list(dict.fromkeys(found))[:most]
 
     def record(self, wave_aa: NDArray[Any], every: int = 1) -> dict[str, Any]:
@@ -96,18 +104,44 @@ class Explanation:
             "difference_sigma": _numbers(trace.difference, 4),
             "contribution": _numbers(trace.contribution, 4),
             "likeness": _numbers(trace.likeness, 4),
-            "regions": [
-                {"lo_aa": r.lo_aa, "hi_aa": r.hi_aa, "contribution": r.contribution,
-                 "sign": r.sign, "identified": [
-                     {"label": i.label, "name": i.name, "wave_aa": i.wave_aa, "kind": i.kind,
-                      "text": i.text, "certain": i.certain} for i in found]}
-                for r, found in self.named
-            ],
+            "regions": [_record(r, found) for r, found in self.named],
+            "alike": [_record(r, found) for r, found in self.alike],
             "components": [{"component": c, "share": s} for c, s in self.components],
         }  # fmt: skip
         if self.decoded is not None:
             out["decoded_difference"] = _numbers(blocks(self.decoded, every), 4)
         return out
+
+
+def alike_at(found: tuple[Identified, ...], lines: bool) -> tuple[Identified, ...]:
+    """What lies in a region, as said of two spectra that are alike there.
+
+    lines : False leaves out lines of the source, which those at other redshifts do not share
+    """
+    out = []
+    for i in found:
+        if i.kind == "line" and not lines:
+            continue
+        where = "in the" if i.kind == "continuum" else "at"
+        out.append(replace(i, text=f"alike {where} {_label(i)}"))
+    return tuple(out)
+
+
+def _label(found: Identified) -> str:
+    return found.label + ("" if found.certain or found.kind != "line" else " (if at rest)")
+
+
+def _range(region: Region) -> str:
+    return f"{region.lo_aa:.0f}–{region.hi_aa:.0f} Å"
+
+
+def _record(region: Region, found: tuple[Identified, ...]) -> dict[str, Any]:
+    return {
+        "lo_aa": region.lo_aa, "hi_aa": region.hi_aa, "contribution": region.contribution,
+        "sign": region.sign, "identified": [
+            {"label": i.label, "name": i.name, "wave_aa": i.wave_aa, "kind": i.kind,
+             "text": i.text, "certain": i.certain} for i in found],
+    }  # fmt: skip
 
 
 def blocks(values: NDArray[Any], every: int) -> NDArray[Any]:

@@ -24,24 +24,25 @@ _LABEL_SPREAD = 0.3
 neighbour that dissents would be hundreds of σ."""
 _SEARCHED = 512
 _FEWEST_ON_SKY = 20
+_PLACED = 65_536
 
 
 def nearest(
     index: ExactIndex, k: int, allowed: NDArray[np.bool_] | None = None,
     progress: Progress | None = None,
-) -> NDArray[np.int64]:  # fmt: skip
+) -> NDArray[np.int32]:  # fmt: skip
     """(n, k) positions of each vector's nearest others, nearest first; −1 where there are fewer.
 
     allowed : (n,) those that may be neighbours
     """
     watch = progress or Silent()
     watch.start(f"{k} nearest neighbours", len(index))
-    out = np.full((len(index), k), -1, np.int64)
+    out = np.full((len(index), k), -1, np.int32)
     for start in range(0, len(index), _SEARCHED):
         rows = np.arange(start, min(start + _SEARCHED, len(index)))
         found = index.search(index.vectors(rows), k, allowed=allowed, exclude=index.obs_uid[rows])
         there = found.obs_uid >= 0
-        part = np.full(there.shape, -1, np.int64)
+        part = np.full(there.shape, -1, np.int32)
         part[there] = index.rows_of(found.obs_uid[there])
         out[rows] = part
         watch.advance(rows.size)
@@ -62,7 +63,7 @@ def places(
     return np.asarray(out)
 
 
-def nearest_places(place: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+def nearest_places(place: NDArray[np.float64], k: int) -> NDArray[np.int32]:
     """(n, k) positions of the nearest others in space; −1 for objects without a place.
 
     Raises UsageError (no_coordinates) where hardly any object has one.
@@ -71,14 +72,18 @@ def nearest_places(place: NDArray[np.float64], k: int) -> NDArray[np.int64]:
     if known.size < _FEWEST_ON_SKY:
         raise UsageError(
             f"{known.size} of {len(place)} objects have coordinates", code="no_coordinates",
-            remedy="join positions with `spectrarium catalogue add`, or use --score spectral",
+            remedy="ingest files that say where they point (RA and DEC in the header, or what the "
+            "format has for it), or use --score spectral",
         )  # fmt: skip
     k_ = min(k, known.size - 1)
-    _, found = cKDTree(place[known]).query(place[known], k_ + 1)
-    out = np.full((len(place), k_), -1, np.int64)
-    for row, near in zip(known, known[found], strict=True):
-        others = near[near != row]  # of several objects at one place, not always first
-        out[row] = others[:k_]
+    tree = cKDTree(place[known])
+    out = np.full((len(place), k_), -1, np.int32)
+    for start in range(0, known.size, _PLACED):
+        rows = known[start : start + _PLACED]
+        _, found = tree.query(place[rows], k_ + 1)
+        for row, near in zip(rows, known[found], strict=True):
+            others = near[near != row]  # of several objects at one place, not always first
+            out[row] = others[:k_]
     return out
 
 
@@ -91,10 +96,11 @@ class Weird:
 
 def weird(
     index: ExactIndex, place: NDArray[np.float64] | None, settings: ForestSettings | None = None,
-    progress: Progress | None = None,
+    progress: Progress | None = None, spectral: bool = True,
 ) -> Weird:  # fmt: skip
     """``total``, ``spectral`` and, where `place` is given, ``spatial``: one set of forests for all.
 
+    spectral : False leaves that score out, and with it a search whose time grows as n²
     Features are the vectors in the index's metric, the 64 of largest variance. W is averaged over
     forests; it is ranked by 1/(1 − W), as W is bounded by 1.
     Raises UsageError (too_few_spectra, no_coordinates).
@@ -106,7 +112,7 @@ def weird(
     )
     k = min(settings.neighbours, len(index) - 1)
     near = {} if place is None else {"spatial": nearest_places(place, k)}
-    if len(index) > 1:
+    if spectral and len(index) > 1:
         near["spectral"] = nearest(index, k, progress=progress)
     each = forests(features, near, settings, progress)
     judged = np.mean([w.judged_real for w in each], axis=0)
@@ -177,7 +183,7 @@ def label_disagreement(
 
 
 def _number(
-    label: NDArray[Any], near: NDArray[np.int64], known: NDArray[np.bool_]
+    label: NDArray[Any], near: NDArray[np.int32], known: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[int, str]]:
     theirs = label[near].astype(np.float64)
     middle = np.median(theirs, axis=1)
@@ -195,7 +201,7 @@ def _number(
 
 
 def _class(
-    label: NDArray[Any], near: NDArray[np.int64], known: NDArray[np.bool_]
+    label: NDArray[Any], near: NDArray[np.int32], known: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[int, str]]:
     words, code = np.unique(np.array([str(v) for v in label]), return_inverse=True)
     theirs = code[near]

@@ -86,6 +86,7 @@ class Outliers:
 
     answers : `Strange` · facts : what the score says about the whole, by embedding (forests, trees,
     their stability …) · bins_of : the column within whose bins objects are ranked, if any
+    notes : what the asker should know
     """
 
     score: str
@@ -97,3 +98,4 @@ class Outliers:
     abstained: dict[str, int]
     facts: dict[str, dict[str, str]] = field(default_factory=dict)
     bins_of: str | None = None
+    notes: list[str] = field(default_factory=list)

@@ -96,10 +96,13 @@ def embed(
     has come since. With pca, what no model covers is then grouped by shared coverage, one new
     model a group of at least 20 (all of it with `refit`).
 
+    components : of each model; a group too small for so many gets none
+
     Raises
     ------
-    UsageError : no observation (``nothing_to_do``), or an encoder that has to be trained first
-        (``not_trained``)
+    UsageError : no observation (``nothing_to_do``), an encoder that has to be trained first
+        (``not_trained``), models there already of another number of components, or no group that
+        allows so many (``bad_components``)
     TransientError : cancelled; what was encoded is kept and not encoded again
     """
     progress = progress or Silent()
@@ -145,6 +148,7 @@ class _Run:
     progress: Progress
     report: EmbedReport = field(default_factory=EmbedReport)
     refused: dict[int, str] = field(default_factory=dict)
+    too_small: list[str] = field(default_factory=list)
 
     def go(self, rows: Rows, facts: list[SpectrumSummary], refit: bool) -> None:
         """Encode with what was trained, extend what there is, fit the rest if this encoder can."""
@@ -157,6 +161,8 @@ class _Run:
                 f"no {self.encoder} model has been trained on this archive", code="not_trained",
                 remedy=f"run `spectrarium train {self.encoder}` first",
             )  # fmt: skip
+        if self.components is not None and not refit:
+            self._refuse_other_components(facts)
         everything = np.arange(len(rows))
         has_vector = np.zeros(len(rows), bool)
         plain = everything
@@ -173,6 +179,12 @@ class _Run:
                 plain = self._extend(name, rows, facts, plain)
             has_vector[np.setdiff1d(everything, plain)] = True
             left = self._fit_rest(rows, facts, plain)
+            if self.too_small and not self.report.groups:
+                raise UsageError(
+                    f"no group of spectra can be given so many: {'; '.join(self.too_small[:4])}",
+                    code="bad_components", where="--components",
+                    remedy="ask for fewer, or ingest more spectra like these",
+                )  # fmt: skip
         else:
             left = self._reasons(rows, facts, np.flatnonzero(~has_vector))
         without = {row for row, _ in left}
@@ -180,6 +192,23 @@ class _Run:
         self.report.covered = int(has_vector.sum())
         self.report.left_out = counted([r for row, r in left
                                         if not has_vector[np.searchsorted(rows, row)]])  # fmt: skip
+
+    def _refuse_other_components(self, facts: Sequence[SpectrumSummary]) -> None:
+        """What is used as it is cannot get the number of components that is asked for."""
+        archive = self.writer.archive
+        there = {m.name: m.latent for m in trained_models(archive, self.encoder)
+                 if m.family == TrainOptions(self.encoder).family}  # fmt: skip
+        for name in self._own_models(archive):
+            schema = archive.dataset(f"embeddings/{name}").lance.schema
+            there[name] = schema.field("vector").type.list_size
+        for name, size in there.items():
+            domain = ModelDomain.from_json(model_card(archive, name)["domain"])
+            if size != self.components and any(domain.covers(f)[0] for f in facts):
+                raise UsageError(
+                    f"{name}, which is there already, has {size} components, not "
+                    f"{self.components}", code="bad_components", where="--components",
+                    remedy="fit anew with --refit, or leave --components out",
+                )  # fmt: skip
 
     def _own_models(self, archive: Archive) -> list[str]:
         """Embeddings that `embed` fitted for the same choice of observations."""
@@ -251,10 +280,11 @@ class _Run:
         archive = self.writer.archive
         taken = {g.name for g in self.report.groups}
         name = free_name(f"{self.encoder}.{group.name}", self.where, taken)
-        most = max(2, min(len(members) // 4, group.domain.n_pix // 4, 512))
-        asked = None if self.components is None else min(self.components, most)
-        settings = settings_for(self.kind, TrainOptions(self.encoder, latent=asked), group,
-                                len(members))  # fmt: skip
+        options = TrainOptions(self.encoder, latent=self.components)
+        settings = settings_for(self.kind, options, group, len(members))
+        if isinstance(settings, str):
+            self.too_small.append(settings)
+            return [(int(row), settings) for row in members]
         model = self.kind(group.domain, settings, name=name)  # type: ignore[call-arg]
         training = members[:: max(1, -(-len(members) // MAX_TRAIN))]
         preparer = Preparer(model.domain)

@@ -26,7 +26,7 @@ from .train_options import TrainOptions
 from .trained import encoder_of, trained_models
 
 PENDING_MOST = 20_000
-"""Spectra newer than an embedding that a question encodes on the spot; beyond, `embed` first."""
+"""Spectra newer than an embedding that a question encodes on the spot; of more, the newest."""
 _PREFERRED = ("pca", "patch")
 _TYPICAL = 128
 
@@ -59,7 +59,7 @@ class Explorer:
         self._add_pending(vectors)
 
     def _add_pending(self, vectors: NDArray[np.float32]) -> None:
-        """Take in what came since: the answer is always about the whole archive."""
+        """Take in what came since: the answer is about the whole archive, or `notes` says not."""
         self.pending = 0
         self.not_searched = 0
         todo = _came_since(self.archive, self.name)
@@ -68,8 +68,9 @@ class Explorer:
             fits = np.array([self.model.domain.covers(f)[0] for f in facts], bool)
             todo = todo[fits]
         self.not_searched = max(0, len(todo) - PENDING_MOST)
+        todo = todo[self.not_searched :]
         parts, rows = [vectors], [self.rows]
-        if len(todo) and not self.not_searched:
+        if len(todo):
             for batch, chunk, _ in prepared(self.archive, self.preparer, todo):
                 if len(batch):
                     parts.append(self.model.encode(batch.flux, batch.ivar).vectors)
@@ -79,6 +80,11 @@ class Explorer:
         self.uid = self.archive.index.value("uid", self.rows)
         embedding = Embedding(self.model.ref, np.concatenate(parts), self.uid)
         self.index = ExactIndex(embedding, self.model.metric_scale())
+
+    @property
+    def notes(self) -> list[str]:
+        """What an answer from here has to say about what it is not about."""
+        return [unsearched(self.name, self.not_searched)] if self.not_searched else []
 
     def searcher(
         self, *, exact: bool = False, least: int | None = None, progress: Progress | None = None
@@ -121,6 +127,12 @@ class Explorer:
             raise UsageError(f"model {self.name} does not cover it: {left[0].reason}",
                              code="not_covered")  # fmt: skip
         return batch, self.model.encode(batch.flux, batch.ivar)
+
+
+def unsearched(name: str, number: int) -> str:
+    """That so many spectra came since an embedding was made, too many to encode on the spot."""
+    return (f"{number:,} newer spectra are not searched: run `spectrarium embed --encoder "
+            f"{encoder_of(name)}`")  # fmt: skip
 
 
 def _came_since(archive: Archive, name: str) -> Rows:
@@ -201,6 +213,20 @@ def covering(
         remedy="declare what its file leaves out (--medium, --specsys, --flux-unit), or ingest "
         "more spectra like it and run `spectrarium embed` again",
     )  # fmt: skip
+
+
+def refuse_other_encoder(archive: Archive, model: str | None, encoder: str | None) -> None:
+    """Raises UsageError (no_model) where a model is asked for and another's encoder."""
+    if model is None or encoder is None or encoder_of(model) == encoder:
+        return
+    there = {*archive.names("embeddings"), *archive.names("trained")}
+    if model in there:  # of a name that is none, there is more to say elsewhere
+        mine = sorted(n for n in there if encoder_of(n) == encoder)
+        raise UsageError(
+            f"the model {model} is not by the encoder {encoder!r}", code="no_model",
+            where="--encoder", remedy="leave one of --model and --encoder out"
+            + (f"; by {encoder} there are: {', '.join(mine)}" if mine else ""),
+        )  # fmt: skip
 
 
 def _named(archive: Archive, model: str) -> str:

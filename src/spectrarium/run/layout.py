@@ -206,7 +206,8 @@ def _map(
         name=name, method=record["method"], model=explorer.model.ref.model_id, rows=rows, xy=xy,
         placed=placed, axes=(record["axes"][0], record["axes"][1]), settings=record["settings"],
         quality=Quality(**record["quality"]), placement=Placement(**record["placement"]),
-        embedding_version=version, new=new, made=made, note=note,
+        embedding_version=version, new=new, made=made,
+        note="; ".join([note, *explorer.notes] if note else explorer.notes),
     )  # fmt: skip
 
 

@@ -204,7 +204,7 @@ class _Report:
         )  # fmt: skip
 
     def _note(self) -> str:
-        notes = []
+        notes = self.explorer.notes
         if self.pca is None and not self.name.startswith("pca."):
             notes.append("no PCA of the same group to compare with")
         if self.guessed > 0.5 * len(self.rows):

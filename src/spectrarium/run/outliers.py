@@ -23,7 +23,7 @@ from ..explore.triage import triage
 from ..store.archive import Archive, Rows
 from .answers import Outliers, Strange
 from .embedding import load_model
-from .explorer import Explorer
+from .explorer import Explorer, refuse_other_encoder, unsearched
 from .scoring import KEEP_WAIT_S as KEEP_WAIT_S
 from .scoring import Asked, column_values, scored
 from .window import redshift_of
@@ -85,6 +85,7 @@ def outliers(
 
 def _embeddings(archive: Archive, model: str | None, encoder: str | None) -> list[str]:
     if model is not None:
+        refuse_other_encoder(archive, model, encoder)
         load_model(archive, model)  # refuses a name that is none, listing those there are
         return [model]
     names = archive.names("embeddings")
@@ -129,6 +130,8 @@ def _candidates(
         out.abstained[name] = int(keep.sum()) - out.judged[name]
         meta = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
         out.correlation[name] = float(meta.pop("snr_correlation", "nan"))
+        if missing := int(meta.pop("not_searched", "0")):
+            out.notes.append(f"{name}: {unsearched(name, missing)}")
         out.facts[name] = {k: v for k, v in meta.items() if k not in _NOT_FACTS}
         here = np.flatnonzero(judged)
         parts.append((rows[here], significance[here], np.full(here.size, number), here))

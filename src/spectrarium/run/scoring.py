@@ -27,7 +27,7 @@ from .explorer import Explorer
 KEEP_WAIT_S = 5.0  # an answer waits no longer for another writer to keep its scores
 PARTS = ("reconstruction", "density")
 """The scores that ``combined`` puts together."""
-_LAYOUT = b"3"
+_LAYOUT = b"4"
 """Of the tables: those of another layout are computed again."""
 MAX_TOGETHER = 100_000
 """Up to so many objects, whoever asks for one forest score gets all of them kept."""
@@ -153,8 +153,9 @@ def _compute(explorer: Explorer, asked: Asked, progress: Progress) -> dict[Asked
         label = column_values(archive, rows, asked.label, "--label")
         found = {asked: label_disagreement(explorer.index, label, asked.label, progress=progress)}
         return {k: _table(explorer, explorer.uid, v, snr, noise) for k, v in found.items()}
-    place = _places(archive, rows, asked)
-    values = weird(explorer.index, place, progress=progress).values
+    few = len(rows) <= MAX_TOGETHER
+    values = weird(explorer.index, _places(archive, rows, asked), progress=progress,
+                   spectral=few or asked.score == "spectral").values  # fmt: skip
     out = {}
     for score, v in values.items():
         key = asked if score == asked.score else Asked(score)
@@ -244,7 +245,8 @@ def _table(
     ]  # fmt: skip
     meta = {
         "model_id": ref.model_id, "weights_hash": ref.weights_hash, "score": values.name,
-        "snr_correlation": f"{snr_correlation(value, snr):.4f}", **values.facts,
+        "snr_correlation": f"{snr_correlation(value, snr):.4f}",
+        "not_searched": str(explorer.not_searched), **values.facts,
     }  # fmt: skip
     return pa.table({
         "uid": uid, "fingerprint": archive.index.value("fingerprint", archive.rows_of(uid)),
@@ -276,7 +278,7 @@ def _combine(archive: Archive, parts: list[pa.Table]) -> pa.Table:
     why = [next((w for w in each if w), "a part of it abstains")
            for each in zip(*reasons, strict=True)]  # fmt: skip
     meta = {k: v for k, v in (first.schema.metadata or {}).items() if k in
-            (b"model_id", b"weights_hash")}  # fmt: skip
+            (b"model_id", b"weights_hash", b"not_searched")}  # fmt: skip
     meta |= {b"score": COMBINED.encode(), b"parts": ", ".join(PARTS).encode(),
              b"snr_correlation": f"{snr_correlation(value, snr):.4f}".encode()}  # fmt: skip
     words = [", ".join(f"{n} {s:+.1f} σ" for n, s in zip(PARTS, each, strict=True))

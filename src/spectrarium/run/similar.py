@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,18 @@ from ..domain.axis import SpecSys
 from ..domain.errors import UsageError
 from ..domain.progress import Progress, Silent
 from ..domain.spectrum import Spectrum
+from ..domain.units import C_KMS
+from ..embed.domain import Rest, overlap_fraction, rest_shift
 from ..embed.prepare import Prepared, Preparer
-from ..explore.explain import Explanation, Why, component_shares, why
+from ..explore.explain import Explanation, Why, alike_at, component_shares, why
 from ..explore.identify import Pair, identify
 from ..explore.pixels import difference, expected
 from ..read.source import ReadOptions
 from ..store.archive import Archive, Rows
 from ..store.codec import encode
 from .answers import Answer, Similar
-from .explorer import Explorer, covering, query_spectrum
+from .embedding import summaries
+from .explorer import Explorer, covering, query_spectrum, refuse_other_encoder
 from .window import (
     WIDTH_KMS,
     Compared,
@@ -45,6 +49,9 @@ PIXELS_MOST = 200_000
 """Spectra compared pixel by pixel at most; of more, the embedding's nearest `PIXELS_NEAREST`."""
 PIXELS_NEAREST = 20_000
 REGIONS_EXPLAINED = 6
+_BAD_PIXELS = ("too few good pixels in the window", "too few good pixels in common")
+_SAME_KMS = 600.0  # sources further apart share no line, as in `explore.identify`
+_SURE = 1e8  # a mean is taken to have no noise of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +104,14 @@ def similar(
     explain : answers carry an `Explanation`
     Raises
     ------
-    UsageError : no model covers the query (saying why for each), a window outside it, unknown line,
-        encoder or model, no redshift to put it at rest by, k < 1, options that exclude each other
+    UsageError : no model covers the query (saying why for each), a window outside it or outside all
+        others, unknown line, encoder or model, no redshift to put it at rest by, k < 1, options
+        that exclude each other
     """
     by_pixels = rest or window is not None or line is not None
     _refuse(k, redshift, width=line is None and width_kms != WIDTH_KMS,
             air=air and window is None, rerank=rerank and by_pixels)  # fmt: skip
+    refuse_other_encoder(archive, model, encoder)
     spectrum = query if isinstance(query, Spectrum) else query_spectrum(archive, query, options)
     own = _own_uid(archive, query, spectrum)
     row = None if own is None else int(archive.rows_of([own])[0])
@@ -145,10 +154,7 @@ def _at(spectrum: Spectrum, redshift: float) -> Spectrum:
 
 
 def _notes(explorer: Explorer, rerank: bool) -> list[str]:
-    notes = []
-    if explorer.not_searched:
-        notes.append(f"{explorer.not_searched} newer spectra are not searched: run "
-                     "`spectrarium embed`")  # fmt: skip
+    notes = explorer.notes
     if rerank:
         notes.append(f"the {RERANKED} nearest are ordered by embedding and pixels together")
     return notes
@@ -259,7 +265,7 @@ def _explained(
             answer.explanation = _explanation(
                 ask, out, because, batch.flux[n], batch.ivar[n], float(known[i]),
                 component_shares(vector, vectors[n], model.metric_scale()),
-                decoded[0] - decoded[n + 1],
+                decoded[0] - decoded[n + 1], mean,
             )  # fmt: skip
         answers.append(answer)
     return answers
@@ -282,7 +288,7 @@ def _answer(
 def _explanation(
     ask: _Ask, out: Similar, because: Why, flux: NDArray[np.float32], ivar: NDArray[np.float32],
     other_z: float, components: tuple[tuple[int, float], ...],
-    decoded: NDArray[np.float32] | None,
+    decoded: NDArray[np.float32] | None, mean: NDArray[Any],
 ) -> Explanation | None:  # fmt: skip
     if because.trace is None:
         return None
@@ -299,7 +305,16 @@ def _explanation(
         (region, identify(region, pair, z=out.redshift, other_z=other, observer_z=at_rest))
         for region in because.differs
     )
-    return Explanation(because.trace, named, components, decoded)
+    # what two have in common shows in what sets the query apart from the mean
+    sure = np.where(out.query_ivar > 0, _SURE, 0.0)
+    apart = Pair(out.wave_aa, out.query_flux, out.query_ivar, mean, sure)
+    z = out.redshift
+    same = z is None or other is None or abs(other - z) < _SAME_KMS / C_KMS * (1.0 + z)
+    alike = tuple(
+        (region, alike_at(identify(region, apart, z=z, observer_z=at_rest), lines=same))
+        for region in because.alike
+    )
+    return Explanation(because.trace, named, components, decoded, alike)
 
 
 # by pixels ------------------------------------------------------------------------------------
@@ -314,9 +329,16 @@ def _by_pixels(
     if ask.own is not None:
         rows = rows[archive.index.value("uid", rows) != ask.own]
     if len(rows) > PIXELS_MOST:
-        rows = _nearest(ask, rows, chosen)
+        rows = _nearest(ask, rows, chosen, notes)
         notes.append(f"compared with the embedding's {len(rows):,} nearest only")
     found = compare(archive, ask.spectrum, ask.z, place, rows, ask.progress)
+    if len(rows) and not len(found.rows) and _none_covers(archive, rows, found):
+        reasons = "; ".join(f"{n} {reason}" for reason, n in found.left_out.items())
+        raise UsageError(
+            f"no other spectrum can be compared in {place.what}: {reasons}", code="not_covered",
+            remedy="choose a window that others cover too (`spectrarium find` with em_min and "
+            "em_max shows which)",
+        )  # fmt: skip
     order = np.lexsort((archive.index.value("uid", found.rows), found.distance))[: ask.k]
     domain = found.domain
     rest = domain.frame == "rest"
@@ -332,13 +354,31 @@ def _by_pixels(
     return out
 
 
-def _nearest(ask: _Ask, rows: Rows, chosen: tuple[str | None, Explorer | None, str | None]) -> Rows:
+def _none_covers(archive: Archive, rows: Rows, found: Compared) -> bool:
+    """Whether all candidates fail on coverage, those too that were left out for their kind."""
+    domain, at_rest = found.domain, found.domain.rest is not Rest.NONE
+    known = redshifts(archive, rows) if at_rest else np.full(len(rows), np.nan)
+    outside = sum(found.left_out.get(reason, 0) for reason in _BAD_PIXELS)
+    for facts, z in zip(summaries(archive, rows), known.tolist(), strict=True):
+        if at_rest:
+            facts = dataclasses.replace(facts, redshift=z if np.isfinite(z) else None)
+        shift, unknown = rest_shift(facts, domain.rest, domain.pixel_kms)
+        covered = overlap_fraction(facts.em_min_aa / shift, facts.em_max_aa / shift,
+                                   domain.wave_min_aa, domain.wave_max_aa)  # fmt: skip
+        outside += not unknown and not covered >= domain.least_coverage
+    return outside == len(rows)
+
+
+def _nearest(
+    ask: _Ask, rows: Rows, chosen: tuple[str | None, Explorer | None, str | None], notes: list[str]
+) -> Rows:
     model, explorer, encoder = chosen
     explorer, _, encoded = covering(ask.archive, ask.spectrum, ask.own, model, explorer, encoder)
     found = explorer.searcher(progress=ask.progress).search(
         encoded.vectors, PIXELS_NEAREST, allowed=np.isin(explorer.rows, rows)
     )
     uid = found.obs_uid[0]
+    notes += explorer.notes
     return ask.archive.rows_of(uid[uid >= 0])
 
 
@@ -366,6 +406,7 @@ def _pixel_answers(
             answer.pixel_distance = answer.value
             if ask.explain:
                 answer.explanation = _explanation(ask, out, because, flux, ivar,
-                                                  float(z[at[row]]), (), None)  # fmt: skip
+                                                  float(z[at[row]]), (), None,
+                                                  found.typical)  # fmt: skip
             answers.append(answer)
     return sorted(answers, key=lambda a: a.rank)
