@@ -15,7 +15,6 @@ from ..domain.errors import UsageError
 from ..domain.progress import Progress, Silent
 from ..domain.spectrum import Spectrum
 from ..domain.units import C_KMS
-from ..embed.domain import Rest, overlap_fraction, rest_shift
 from ..embed.prepare import Prepared, Preparer
 from ..explore.explain import Explanation, Why, alike_at, component_shares, why
 from ..explore.identify import Pair, identify
@@ -24,13 +23,13 @@ from ..read.source import ReadOptions
 from ..store.archive import Archive, Rows
 from ..store.codec import encode
 from .answers import Answer, Similar
-from .embedding import summaries
 from .explorer import Explorer, covering, query_spectrum, refuse_other_encoder
 from .window import (
     WIDTH_KMS,
     Compared,
     Place,
     compare,
+    none_covers,
     place_of,
     prepared_window,
     redshift_of,
@@ -49,7 +48,6 @@ PIXELS_MOST = 200_000
 """Spectra compared pixel by pixel at most; of more, the embedding's nearest `PIXELS_NEAREST`."""
 PIXELS_NEAREST = 20_000
 REGIONS_EXPLAINED = 6
-_BAD_PIXELS = ("too few good pixels in the window", "too few good pixels in common")
 _SAME_KMS = 600.0  # sources further apart share no line, as in `explore.identify`
 _SURE = 1e8  # a mean is taken to have no noise of its own
 
@@ -332,7 +330,7 @@ def _by_pixels(
         rows = _nearest(ask, rows, chosen, notes)
         notes.append(f"compared with the embedding's {len(rows):,} nearest only")
     found = compare(archive, ask.spectrum, ask.z, place, rows, ask.progress)
-    if len(rows) and not len(found.rows) and _none_covers(archive, rows, found):
+    if len(rows) and not len(found.rows) and none_covers(archive, rows, found):
         reasons = "; ".join(f"{n} {reason}" for reason, n in found.left_out.items())
         raise UsageError(
             f"no other spectrum can be compared in {place.what}: {reasons}", code="not_covered",
@@ -352,21 +350,6 @@ def _by_pixels(
     )  # fmt: skip
     out.answers = _pixel_answers(ask, found, order, out)
     return out
-
-
-def _none_covers(archive: Archive, rows: Rows, found: Compared) -> bool:
-    """Whether all candidates fail on coverage, those too that were left out for their kind."""
-    domain, at_rest = found.domain, found.domain.rest is not Rest.NONE
-    known = redshifts(archive, rows) if at_rest else np.full(len(rows), np.nan)
-    outside = sum(found.left_out.get(reason, 0) for reason in _BAD_PIXELS)
-    for facts, z in zip(summaries(archive, rows), known.tolist(), strict=True):
-        if at_rest:
-            facts = dataclasses.replace(facts, redshift=z if np.isfinite(z) else None)
-        shift, unknown = rest_shift(facts, domain.rest, domain.pixel_kms)
-        covered = overlap_fraction(facts.em_min_aa / shift, facts.em_max_aa / shift,
-                                   domain.wave_min_aa, domain.wave_max_aa)  # fmt: skip
-        outside += not unknown and not covered >= domain.least_coverage
-    return outside == len(rows)
 
 
 def _nearest(

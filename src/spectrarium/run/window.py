@@ -17,7 +17,14 @@ from ..domain.errors import UsageError
 from ..domain.progress import Progress
 from ..domain.spectrum import Spectrum
 from ..domain.units import C_KMS
-from ..embed.domain import ModelDomain, Rest, SpectrumSummary, frame_class, rest_shift
+from ..embed.domain import (
+    ModelDomain,
+    Rest,
+    SpectrumSummary,
+    frame_class,
+    overlap_fraction,
+    rest_shift,
+)
 from ..embed.prepare import Prepared, Preparer
 from ..explore.identify import lines_named
 from ..explore.pixels import LEAST_PIXELS, difference, expected
@@ -34,6 +41,8 @@ out: their lines have another shape whatever the source."""
 _REDSHIFTS = ("redshift", "z")
 _VELOCITIES = ("rv_kms",)
 _BATCH = 256
+_FEW_THERE = "too few good pixels in the window"
+_FEW_COMMON = "too few good pixels in common"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +246,7 @@ def compare(
             continue
         d = difference(query.flux[0], query.ivar[0], batch.flux, batch.ivar)
         usable = np.isfinite(d.square)
-        left["too few good pixels in common"] += int((~usable).sum())
+        left[_FEW_COMMON] += int((~usable).sum())
         kept.append(chunk[usable])
         found.append((d.square[usable], d.error[usable], d.chi2[usable], d.amplitude[usable]))
         weight = np.where(batch.ivar[usable] > 0, 1.0, 0.0)
@@ -346,7 +355,7 @@ def in_words(reason: str) -> str:
     """Reasons that differ in numbers only are one reason."""
     for start, words in (
         ("covers", "does not cover the window"),
-        ("good pixels cover", "too few good pixels in the window"),
+        ("good pixels cover", _FEW_THERE),
         ("resolution", "resolution unlike the query's"),
         ("sampled", "sampled more than three times as coarsely"),
         ("air or vacuum", "air or vacuum unknown"),
@@ -357,4 +366,19 @@ def in_words(reason: str) -> str:
     ):
         if reason.startswith(start):
             return words
-    return "too few good pixels in the window" if "good pixel" in reason else reason
+    return _FEW_THERE if "good pixel" in reason else reason
+
+
+def none_covers(archive: Archive, rows: Rows, found: Compared) -> bool:
+    """Whether all candidates fail on coverage, those too that were left out for their kind."""
+    domain, at_rest = found.domain, found.domain.rest is not Rest.NONE
+    known = redshifts(archive, rows) if at_rest else np.full(len(rows), np.nan)
+    outside = sum(found.left_out.get(reason, 0) for reason in (_FEW_THERE, _FEW_COMMON))
+    for facts, z in zip(summaries(archive, rows), known.tolist(), strict=True):
+        if at_rest:
+            facts = dataclasses.replace(facts, redshift=z if np.isfinite(z) else None)
+        shift, unknown = rest_shift(facts, domain.rest, domain.pixel_kms)
+        covered = overlap_fraction(facts.em_min_aa / shift, facts.em_max_aa / shift,
+                                   domain.wave_min_aa, domain.wave_max_aa)  # fmt: skip
+        outside += not unknown and not covered >= domain.least_coverage
+    return outside == len(rows)
