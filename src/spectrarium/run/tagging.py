@@ -126,15 +126,19 @@ def tag_train(
         trained.append((group, job.run()))
     if not trained:
         most = max((_labelled(held[n], rows, values, objects) for n in names), default=0)
-        raise UsageError(
-            f"label {column!r} is known for {most} embedded objects, {LEAST_LABELLED} are needed",
-            code="too_few_labels", remedy="join a catalogue that matches more, loosen --where, "
-            "or embed more spectra",
-        )  # fmt: skip
+        raise _too_few(column, most)
     left_out = available()[1]
     out.notes += [left_out] if left_out and heads is None else []
     _keep(root, values, trained, out, wait_s)
     return out
+
+
+def _too_few(column: str, most: int) -> UsageError:
+    return UsageError(
+        f"label {column!r} is known for {most} embedded objects, {LEAST_LABELLED} are needed",
+        code="too_few_labels", remedy="join a catalogue that matches more, loosen --where, or "
+        "embed more spectra",
+    )  # fmt: skip
 
 
 def _joined_label(
