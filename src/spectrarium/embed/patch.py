@@ -140,9 +140,9 @@ class Patch(DeepEncoder):
     limits: ClassVar[str] = (
         "For spectra like those it was trained on: same frame and kind of flux. Views of other "
         "velocity, S/N, resolution and slow flux calibration are trained to agree, which makes "
-        "these count less, not vanish. A feature that the linear part does not know is seen where "
-        "it exceeds three sigma. Variances are NaN unless noise draws are asked for, and then "
-        "first-order estimates."
+        "these count less, not vanish: velocity above all can still be read off. A feature that "
+        "the linear part does not know is seen where it exceeds three sigma. Variances are NaN "
+        "unless noise draws are asked for, and then first-order estimates."
     )
     settings: PatchSettings
 
