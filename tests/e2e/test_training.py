@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import shutil
 import signal
@@ -437,7 +438,7 @@ train(Path(sys.argv[1]), TrainOptions("dense", latent=2, epochs=25, batch=16, se
 """
 
 
-def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
+def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
     pytest.importorskip("torch")
     root, twin = tmp_path / "killed", tmp_path / "twin"
     add_spectra(root, spectra())
@@ -460,6 +461,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     assert [p.name for p in (root / "models").iterdir()] == [".training"]
     options = TrainOptions("dense", latent=2, epochs=25, batch=16, seed=3)
     watcher = Watcher()
+    monkeypatch.setattr(logging.getLogger("spectrarium.embed.deep_train"), "disabled", True)
     (group,) = train(root, options, progress=watcher).groups
     assert watcher.said("resumes in epoch")
     assert watcher.said("prepared before")

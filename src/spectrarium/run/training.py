@@ -263,14 +263,16 @@ class _Notes(logging.Handler):
 @contextmanager
 def _losses_shown(progress: Progress) -> Iterator[None]:
     log = logging.getLogger("spectrarium.embed.deep_train")
-    level, handler = log.level, _Notes(progress)
+    level, disabled, handler = log.level, log.disabled, _Notes(progress)
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+    log.disabled = False  # any library that configures logging may have switched it off
     try:
         yield
     finally:
         log.removeHandler(handler)
         log.setLevel(level)
+        log.disabled = disabled
 
 
 def plain(value: Any) -> Any:
