@@ -62,7 +62,7 @@ def significant(
     ----------
     residual, weight : (n, n_pix); weight = 1/σ², 0 = no information
     Source: x (1 − (least/|x|)²) of what exceeds the threshold: the non-negative garrote, Gao 1998
-    (J. Comput. Graph. Stat. 7, 469), eq. 3: continuous, and nothing is taken from strong signals.
+    (J. Comput. Graph. Stat. 7, 469): continuous, and hardly anything is taken from strong signals.
     """
     good = weight > 0
     left = torch.where(good, residual, torch.zeros_like(residual))

@@ -149,7 +149,7 @@ class Patch(DeepEncoder):
     def __init__(
         self, domain: ModelDomain, settings: PatchSettings | None = None, name: str | None = None
     ) -> None:
-        """settings : None = defaults, a model of about 1.5 million parameters"""
+        """settings : None = defaults, a model of about 1.4 million parameters"""
         super().__init__(domain, settings, name)
         self._linear: Fitted | None = None
         self._strengths = self.settings.strengths(domain)

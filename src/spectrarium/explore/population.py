@@ -25,6 +25,7 @@ neighbour that dissents would be hundreds of σ."""
 _SEARCHED = 512
 _FEWEST_ON_SKY = 20
 _PLACED = 65_536
+"""Objects whose neighbours in space are sought at a time."""
 
 
 def nearest(
