@@ -451,7 +451,7 @@ def test_quick_prints_one_table_whose_numbers_make_sense(quick):
     values = {r["measure"]: r for r in record["rows"]}
     precision = values["precision@10"]
     assert precision["pca"]["low"] > precision["chance"]["value"] + 0.3
-    assert precision["raw χ²"]["value"] > precision["chance"]["value"]
+    assert precision["raw pixels"]["value"] > precision["chance"]["value"]
     for label in ("teff", "logg", "feh", "z"):
         assert values[f"MAE {label}"]["pca"]["high"] < values[f"MAE {label}"]["chance"]["value"]
     among = values["planted recall@1% among stars: reconstruction"]
@@ -459,7 +459,7 @@ def test_quick_prints_one_table_whose_numbers_make_sense(quick):
     assert values["wrong z recall"]["pca"]["value"] > values["wrong z recall"]["chance"]["value"]
     assert {"R² of log S/N within class (ridge)", "R² of mjd (knn)", "tag σ teff"} <= set(values)
     for row in record["rows"]:
-        for method in ("pca", "raw χ²"):
+        for method in ("pca", "raw pixels"):
             if row[method] is not None:
                 assert row[method]["low"] <= row[method]["value"] <= row[method]["high"], row
     assert "BLAKE3" in text

@@ -15,7 +15,8 @@ from torch.nn.functional import normalize
 from ..domain.errors import TransientError, UsageError
 from ..domain.progress import Progress, Silent
 from ..domain.units import C_KMS
-from .augment import Strengths, augmented, noisier
+from .apart import turned_apart
+from .augment import Strengths, augmented, noisier, shifted
 from .deep import DeepEncoder
 from .deep_data import informative, sample_of, training_set_of
 from .deep_feed import Batch, seed_of
@@ -29,7 +30,7 @@ from .pca_fit import Block, FitSettings, Fitted, fit_pca
 from .training_set import TrainingSet
 
 FACET_WEIGHT = 1e-3
-"""Factor on the linear coefficients in distances: kept so that vectors can be decoded, not felt."""
+"""Factor on what is apart in distances: kept so that vectors can be decoded, not felt."""
 _LEAST_WITHIN = 1.0 / 30.0
 """Of an axis's variance, that counts as what views change, however little they do."""
 _DRAWS, _VIEWED = 4, 1_000
@@ -40,6 +41,8 @@ _DRAWS, _VIEWED = 4, 1_000
 class PatchSettings(DeepSettings):
     """latent : components of a vector, `linear` of them (at most half) coefficients of a linear
     part, kept for reconstruction and left out of distances
+    velocity_axes, noise_axes : directions of the summary in which velocity, and noise, move
+    spectra, left out of distances too; fewer where the summary is small
     components : of the linear part that spectra are freed of noise with, a quarter of the training
     spectra at most, as are those kept
 
@@ -55,6 +58,8 @@ class PatchSettings(DeepSettings):
 
     latent: int = 112
     linear: int = 48
+    velocity_axes: int = 4
+    noise_axes: int = 1
     components: int = 48
     tokens: int = 32
     patch_kms: float = 9000.0
@@ -90,8 +95,8 @@ class PatchSettings(DeepSettings):
             self._demand(name, "a whole number of at least 1", int(getattr(self, name)) >= 1)
         for name in ("patch_kms", "continuum_kms", "temperature"):
             self._demand(name, "positive", getattr(self, name) > 0)
-        for name in ("reconstruction", "variance_draws", "velocity_kms", "redshift", "blur_pix",
-                     "tilt", "floor", "scale"):  # fmt: skip
+        for name in ("reconstruction", "variance_draws", "velocity_axes", "noise_axes",
+                     "velocity_kms", "redshift", "blur_pix", "tilt", "floor", "scale"):  # fmt: skip
             self._demand(name, "at least 0", getattr(self, name) >= 0)
         for name in ("masked", "gap", "spikes"):
             self._demand(name, "from 0 to below 1", 0 <= getattr(self, name) < 1)
@@ -103,6 +108,13 @@ class PatchSettings(DeepSettings):
     def facets(self) -> int:
         """Coefficients of the linear part in a vector."""
         return min(self.linear, self.components, self.latent // 2)
+
+    @property
+    def apart(self) -> tuple[int, int]:
+        """Axes of the summary that velocity, and noise, are put apart on."""
+        summary = self.latent - self.facets
+        moved = self.velocity_axes if self.velocity_kms > 0 else 0
+        return min(moved, summary // 8), min(self.noise_axes, summary // 16)
 
     @property
     def least_spectra(self) -> int:
@@ -130,9 +142,10 @@ class Patch(DeepEncoder):
     Two views of every spectrum, shifted, blurred, tilted, noisier and with gaps, and all visits of
     one object are to agree; different objects are to differ. The network sees spectra freed of
     noise: a linear part's model of each and what stands out of it beyond its noise, so that S/N
-    is not among what it can tell them by. What else a view changes (velocity, flux calibration,
-    resolution) counts less in distances, and does not vanish. It remains in the linear part of the
-    vector, from which spectra are decoded. Bears gaps and different coverage.
+    is not among what it can tell them by. What else a view changes (flux calibration, resolution)
+    counts less in distances, and does not vanish; the directions in which velocity moves spectra
+    are put apart. They and a linear part follow the axes of distances in the vector: from all of
+    it spectra are decoded. Bears gaps and different coverage.
     """
 
     kind: ClassVar[str] = "patch"
@@ -140,7 +153,8 @@ class Patch(DeepEncoder):
     limits: ClassVar[str] = (
         "For spectra like those it was trained on: same frame and kind of flux. Views of other "
         "velocity, S/N, resolution and slow flux calibration are trained to agree, which makes "
-        "these count less, not vanish: velocity above all can still be read off. A feature that "
+        "these count less, not vanish; velocity is taken out of distances as far as it moves "
+        "spectra in few directions. A feature that "
         "the linear part does not know is seen where it exceeds three sigma. Variances are NaN "
         "unless noise draws are asked for, and then first-order estimates."
     )
@@ -200,7 +214,7 @@ class Patch(DeepEncoder):
         objects = torch.cat([batch.objects, batch.objects])
         cost = contrast(network.projector(summary).float(), objects, self.settings.temperature)
         if self.settings.reconstruction > 0:
-            coefficients = network.linear(batch.flux, batch.ivar)[:, : network.facets]
+            coefficients = network.linear(batch.flux, batch.ivar)[:, : network.linear_facets]
             model = network.rebuilt(summary[: len(batch)], coefficients)
             wrong = misfit(batch.flux, batch.ivar, model, network.floor, self.settings.huber)
             cost = cost + self.settings.reconstruction * wrong.mean()
@@ -227,20 +241,51 @@ class Patch(DeepEncoder):
         return np.asarray(shuffled[np.argsort(place, kind="stable")])
 
     def _measure(self, data: TrainingSet, split: Split) -> float:
-        """Turn summaries to their principal axes, then measure what distances and scores need."""
+        """Turn summaries to their own axes, then measure what distances and scores need."""
         network: Any = self.network
         flux, ivar = sample_of(data, split.train, self.settings.seed)
-        vectors, _ = self._vectors(flux, ivar)
-        summary = vectors[:, : network.similarity].astype(np.float64)
-        centre = summary.mean(axis=0)
-        _, axes = np.linalg.eigh(np.cov((summary - centre).T))
-        network.turn_to(axes[:, ::-1].copy(), centre)
+        summary = self._vectors(flux, ivar)[0][:, : network.summarised].astype(np.float64)
         some = slice(None, None, -(-len(flux) // _VIEWED))
-        views, noise = self._moved(flux[some], ivar[some])
+        few = flux[some], ivar[some]
+        velocity, noise = self.settings.apart
+        network.turn_to(turned_apart(summary, [(self._by_velocity(*few), velocity),
+                                               (self._by_noise(*few), noise)]),
+                        summary.mean(axis=0))  # fmt: skip
+        views, noises = self._moved(*few)
         with torch.no_grad():
             network.view_variance.copy_(torch.from_numpy(0.5 * views))
-            network.noise_variance.copy_(torch.from_numpy(noise))
+            network.noise_variance.copy_(torch.from_numpy(noises))
         return super()._measure(data, split)
+
+    def _by_velocity(
+        self, flux: NDArray[np.float32], ivar: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """(n, summarised) half the change of summaries from approaching to receding."""
+        pixels = torch.full((len(flux), 1), 0.5 * self.settings.velocity_kms)
+        pixels = pixels / self.domain.pixel_kms
+        own = torch.from_numpy(flux), torch.from_numpy(ivar)
+        away, near = (self._summaries(*shifted(*own, sign * pixels)) for sign in (1, -1))
+        return np.asarray(0.5 * (away - near))
+
+    def _by_noise(
+        self, flux: NDArray[np.float32], ivar: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """(n, summarised) mean change of summaries by noise as large as views have at most."""
+        own = torch.from_numpy(flux), torch.from_numpy(ivar)
+        growth = torch.full((len(flux), 1), self.settings.noise**0.5)
+        floor = torch.full((len(flux), 1), 0.5 * self.settings.floor)
+        before = self._summaries(*own)
+        total = np.zeros_like(before)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(self.settings.seed, "noise"))
+            for _ in range(_DRAWS):
+                total += (self._summaries(*noisier(*own, growth, floor)) - before) / _DRAWS
+        return total
+
+    def _summaries(self, flux: torch.Tensor, ivar: torch.Tensor) -> NDArray[np.float64]:
+        found, _ = self._vectors(flux.numpy(), ivar.numpy())
+        network: Any = self.network
+        return found[:, : network.summarised].astype(np.float64)
 
     def _moved(
         self, flux: NDArray[np.float32], ivar: NDArray[np.float32]
@@ -291,13 +336,13 @@ class Patch(DeepEncoder):
         return Encoded(encoded.vectors, variance, encoded.chi2, encoded.n_pix, encoded.n_fit)
 
     def metric_scale(self) -> NDArray[np.float32]:
-        """(latent,) what axes of the summary are multiplied by; the linear part hardly counts.
+        """(latent,) what axes of the summary are multiplied by; what is apart hardly counts.
 
         scale² = (1 − N/T) / (V + T/30), in units of the first axis's: T is an axis's variance over
         the training set, V half its mean squared change between a spectrum and its views, N that
         by noise as large as its own. What views change counts little, what is noise hardly at all,
-        and a thirtieth of T keeps faint axes from ruling. Linear coefficients are first brought to
-        unit variance and then multiplied by `FACET_WEIGHT`.
+        and a thirtieth of T keeps faint axes from ruling. Axes of velocity and noise and linear
+        coefficients are brought to unit variance, then multiplied by `FACET_WEIGHT`.
         Source: within-class covariance normalisation (Hatch, Kajarekar & Stolcke 2006,
         Interspeech), diagonal, views in the place of classes.
         """

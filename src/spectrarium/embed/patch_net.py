@@ -68,14 +68,16 @@ def _batch_norm(width: int, *, affine: bool) -> nn.BatchNorm1d:
 
 
 class PatchNetwork(Network):
-    """Vectors are `similarity` components for neighbours, then coefficients of a linear part.
+    """Vectors are `similarity` components for neighbours, then `facets` that do not count as such.
 
-    The first are a transformer's summary, trained so that views of one object agree; the others
-    are noise-weighted principal components: what decides where each line lies and is not to count
-    as similarity. Both together are decoded: linear part plus a correction from the summary.
+    A transformer's summary, `summarised` numbers trained so that views of one object agree, gives
+    the first, and of the facets those in which velocity and noise show; the others are
+    noise-weighted principal components, which say where each line lies. All together are decoded:
+    linear part plus a correction from the summary.
 
-    Buffers beside `Network`'s: rotation, centre (the summary's principal axes); view_variance,
-    noise_variance (latent,) what views, and noise once more, change of the vectors.
+    Buffers beside `Network`'s: rotation (invertible) and centre, which turn the summary to its own
+    axes; view_variance, noise_variance (latent,) what views, and noise once more, change of the
+    vectors.
     """
 
     rotation: torch.Tensor
@@ -88,7 +90,8 @@ class PatchNetwork(Network):
     def __init__(self, domain: ModelDomain, settings: PatchSettings) -> None:
         super().__init__(domain.n_pix, settings.latent)
         s = settings
-        self.similarity, self.facets = s.latent - s.facets, s.facets
+        self.summarised, self.linear_facets = s.latent - s.facets, s.facets
+        self.similarity = self.summarised - sum(s.apart)
         self.pixels, self.drop = s.patch_of(domain), s.masked
         self.subtracted = domain.flux_kind is FluxKind.CONTINUUM_SUBTRACTED
         self.window = max(1, min(round(s.continuum_kms / domain.pixel_kms), domain.n_pix // 16))
@@ -100,18 +103,18 @@ class PatchNetwork(Network):
         self.summary = nn.Parameter(0.02 * torch.randn(1, 1, s.width))
         self.blocks = nn.ModuleList(Block(s.width, s.heads) for _ in range(s.depth))
         self.last = nn.LayerNorm(2 * s.width)
-        self.head = nn.Linear(2 * s.width, self.similarity)
+        self.head = nn.Linear(2 * s.width, self.summarised)
         # normed by batch, else all points may fall into one before training has begun
         self.projector = nn.Sequential(
-            nn.Linear(self.similarity, 128), _batch_norm(128, affine=True), nn.GELU(),
+            nn.Linear(self.summarised, 128), _batch_norm(128, affine=True), nn.GELU(),
             nn.Linear(128, 64), _batch_norm(64, affine=False),
         )  # fmt: skip
-        self.correct_in = nn.Linear(self.similarity, s.hidden)
+        self.correct_in = nn.Linear(self.summarised, s.hidden)
         self.correct_out = nn.Linear(s.hidden, domain.n_pix)
         nn.init.zeros_(self.correct_out.weight)
         nn.init.zeros_(self.correct_out.bias)
-        self.register_buffer("rotation", torch.eye(self.similarity))
-        self.register_buffer("centre", torch.zeros(self.similarity))
+        self.register_buffer("rotation", torch.eye(self.summarised))
+        self.register_buffer("centre", torch.zeros(self.summarised))
         self.register_buffer("view_variance", torch.zeros(s.latent))
         self.register_buffer("noise_variance", torch.zeros(s.latent))
 
@@ -173,7 +176,7 @@ class PatchNetwork(Network):
     def summarise(
         self, flux: torch.Tensor, ivar: torch.Tensor, coefficients: torch.Tensor
     ) -> torch.Tensor:
-        """(n, similarity), before it is turned to its principal axes.
+        """(n, summarised), before it is turned to its own axes.
 
         coefficients : (n, components) what `linear` gives for these spectra
         """
@@ -198,15 +201,16 @@ class PatchNetwork(Network):
         return torch.as_tensor(self.head(self.last(torch.cat([tokens[:, 0], mean], dim=1))).float())
 
     def encode(self, flux: torch.Tensor, ivar: torch.Tensor) -> tuple[torch.Tensor, None]:
-        """(n, latent): the summary on its principal axes, then linear coefficients."""
+        """(n, latent): the summary on its own axes, then linear coefficients."""
         coefficients = self.linear(flux, ivar)
         summary = (self.summarise(flux, ivar, coefficients) - self.centre) @ self.rotation
-        return torch.cat([summary, coefficients[:, : self.facets]], dim=1), None
+        return torch.cat([summary, coefficients[:, : self.linear_facets]], dim=1), None
 
     def decode(self, vectors: torch.Tensor) -> torch.Tensor:
         """(n, latent) → (n, n_pix) normalised flux: linear part plus the summary's correction."""
-        turned, coefficients = vectors[:, : self.similarity], vectors[:, self.similarity :]
-        return self.rebuilt(turned @ self.rotation.T + self.centre, coefficients)
+        turned, coefficients = vectors[:, : self.summarised], vectors[:, self.summarised :]
+        back = torch.linalg.inv(self.rotation.cpu().double()).to(turned)
+        return self.rebuilt(turned @ back + self.centre, coefficients)
 
     def rebuilt(self, summary: torch.Tensor, coefficients: torch.Tensor) -> torch.Tensor:
         """(n, n_pix) normalised flux from a summary not turned, and the leading coefficients."""
@@ -214,7 +218,7 @@ class PatchNetwork(Network):
         return torch.as_tensor(self.linear.decode(coefficients) + self.spread * correction)
 
     def turn_to(self, axes: Any, centre: Any) -> None:
-        """Principal axes (similarity, similarity), as columns, and centre of the summaries."""
+        """Own axes (summarised, summarised) of the summaries, as columns, and their centre."""
         with torch.no_grad():
             self.rotation.copy_(torch.as_tensor(axes))
             self.centre.copy_(torch.as_tensor(centre))

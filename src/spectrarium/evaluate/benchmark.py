@@ -25,7 +25,7 @@ from .results import Kept, Key, Result, code_fingerprint
 from .templates import DRAWS, template_corpus
 
 ENCODERS = ("pca", "patch", "dense", "conv", "gfnet")
-CHANCE, RAW = "chance", "raw χ²"
+CHANCE, RAW = "chance", "raw pixels"
 LEAST_MOCK = 400
 """Spectra of a mock survey, of which 1 % are odd: fewer hold no oddity on either side."""
 CORPORA = ("mock", *(r.name for r in REAL), "templates")
@@ -227,7 +227,8 @@ def _methods(plan: Plan) -> Iterator[tuple[str, int]]:
 
 def _effort(plan: Plan, method: str) -> Effort:
     steps = dict(plan.own_steps).get(method, plan.effort.steps)
-    return replace(plan.effort, tagged=method in plan.tag_encoders, steps=steps)
+    wanted = bool(plan.tag_encoders) if method == RAW else method in plan.tag_encoders
+    return replace(plan.effort, tagged=wanted, steps=steps)
 
 
 def _key(plan: Plan, corpus: str, method: str, seed: int, data: str) -> Key:
@@ -245,7 +246,7 @@ def _done(
     if method == CHANCE:
         return by_chance(task)
     if method == RAW:
-        return by_pixels(task, watch)
+        return by_pixels(task, _effort(plan, method), seed, watch)
     try:
         found = judge(task, method, seed, _effort(plan, method), plan.device,
                       _checkpoint(work, key), watch)  # fmt: skip

@@ -91,17 +91,24 @@ class Corpus:
         return InMemory(self.domain, chosen(self.batch, rows), self.objects[rows])
 
 
-SNR = "log S/N within class"
+SNR, DATE = "log S/N within class", "mjd within class"
 
 
 def snr_within_class(snr: NDArray[np.float64], label: NDArray[Any]) -> NDArray[np.float64]:
-    """(n,) log₁₀ S/N less its mean over the class: that quasars are faint is no nuisance. NaN for
-    empty sky, which has none."""
-    out = np.log10(np.maximum(snr, 0.1))
+    """(n,) log₁₀ S/N `within_class`; NaN for empty sky, which has none."""
+    return np.where(label == "SKY", np.nan, within_class(np.log10(np.maximum(snr, 0.1)), label))
+
+
+def within_class(values: NDArray[np.float64], label: NDArray[Any]) -> NDArray[np.float64]:
+    """(n,) values less their mean over the class, NaN where unknown.
+
+    That quasars are faint, or one kind of target was observed in one year, is no nuisance.
+    """
+    out = np.array(values, np.float64)
     for name in np.unique(label):
-        mine = label == name
-        out[mine] -= out[mine].mean()
-    return np.where(label == "SKY", np.nan, out)
+        known = (label == name) & np.isfinite(out)
+        out[known] -= out[known].mean() if known.any() else 0.0
+    return out
 
 
 def chosen(batch: Prepared, rows: NDArray[np.int64]) -> Prepared:
@@ -145,6 +152,8 @@ def corpus_of(
 
     label = np.array([facts.label[i] for i in rows])
     nuisances = {SNR: snr_within_class(batch.snr, label), **columns(facts.nuisances)}
+    if "mjd" in nuisances:
+        nuisances[DATE] = within_class(nuisances["mjd"], label)
     return Corpus(
         name=name, about=about, domain=domain, batch=batch, objects=numbered(names),
         test=held_out_by_name(names, test_from), label=label,

@@ -17,6 +17,7 @@ from ..embed.encoder import Encoded, Encoder
 from ..explore.forest import ForestSettings
 from ..explore.neighbours import ExactIndex
 from ..explore.population import label_disagreement
+from ..explore.probes import felt
 from ..explore.tag_guard import Features
 from . import nuisance, retrieval, strange, tagged
 from .bootstrap import Measured
@@ -24,6 +25,9 @@ from .corpus import Corpus
 from .fitting import encoded, fitted, made
 from .planting import Planted, plant
 from .results import Result
+
+MOST_PIXELS = 1_000
+"""Features that a head on raw pixels is given: a covariance of more takes minutes a label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,9 @@ def judge(
         stars, theirs = strange.within_stars(corpus, task.who, scored)
         measures |= strange.found(stars, theirs, among="stars")
     measures |= _wrong_z(corpus, encoder, code.vectors)
-    intervals, facts["no_probe"] = nuisance.probed(corpus, lambda rows: code.vectors[rows] * scale)
+    intervals, facts["no_probe"] = nuisance.probed(
+        corpus, lambda rows: felt(code.vectors[rows] * scale)
+    )
     if effort.tagged and first:
         report = tagged.tag_report(
             corpus, features_of(code, corpus, scale), seed, progress, effort.heads
@@ -128,12 +134,31 @@ def by_chance(task: Task) -> Result:
     return Result(measures)
 
 
-def by_pixels(task: Task, progress: Progress) -> Result:
-    """Raw pixels: neighbours by χ², and what the pixels themselves know of nuisances."""
-    search = retrieval.ByPixels(task.corpus, task.questions.raw, progress)
+def by_pixels(task: Task, effort: Effort, seed: int, progress: Progress) -> Result:
+    """Raw pixels: neighbours by χ², distance to the nearest, tags, what they know of nuisances."""
+    corpus = task.corpus
+    search = retrieval.ByPixels(corpus, task.questions.raw, progress)
     measures = retrieval.answers(task.questions, search, raw_only=True)
-    intervals, reasons = nuisance.probed(task.corpus, partial(nuisance.pixel_space, task.corpus))
-    return Result(measures, intervals, {"no_probe": reasons, "queries": len(task.questions.raw)})
+    scored = strange.pixel_density(corpus, task.who)
+    measures |= strange.found(task.who, scored)
+    if corpus.stars is not None:
+        measures |= strange.found(*strange.within_stars(corpus, task.who, scored), among="stars")
+    intervals, reasons = nuisance.probed(corpus, partial(nuisance.pixel_space, corpus))
+    facts: dict[str, Any] = {"no_probe": reasons, "queries": len(task.questions.raw)}
+    if effort.tagged:
+        pixels = joined(nuisance.pixel_space(corpus, np.arange(len(corpus))))
+        report = tagged.tag_report(corpus, Features(pixels, corpus.batch.snr), seed, progress,
+                                   effort.heads)  # fmt: skip
+        measures |= tagged.measures(report, corpus)
+        facts |= tag_facts(report, corpus)
+    return Result(measures, intervals, facts)
+
+
+def joined(flux: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, at most 1,000) means of neighbouring pixels: what a head on raw pixels is given."""
+    edges = np.unique(np.linspace(0, flux.shape[1], 1 + MOST_PIXELS).astype(np.int64))
+    sums = np.add.reduceat(flux, edges[:-1], axis=1)
+    return np.asarray(sums / np.diff(edges), dtype=np.float32)
 
 
 def _with_claims(corpus: Corpus) -> NDArray[np.int64]:

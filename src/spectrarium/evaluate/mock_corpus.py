@@ -22,7 +22,7 @@ from ..embed.prepare import Prepared, Preparer
 from ..mock.instrument import Exposure, Instrument
 from ..mock.oddities import ODDITIES, WRONG_REDSHIFT
 from ..mock.survey import MockSurvey, Piece, Truth
-from .corpus import SNR, Corpus, snr_within_class
+from .corpus import DATE, SNR, Corpus, snr_within_class, within_class
 from .splits import MOCK_TEST_FROM, held_out_by_name
 
 DOMAIN = ModelDomain(3750.0, 9000.0, 3804, resolution=(1000.0, 3000.0))
@@ -150,6 +150,7 @@ def _corpus(truths: list[Truth], batch: Prepared, left: int) -> Corpus:
     rv = column("rv_kms").astype(np.float64)
     nuisances = {SNR: snr_within_class(batch.snr, kind), "rv_kms": rv,
                  "z": numbers["z"], "mjd": column("mjd").astype(np.float64)}  # fmt: skip
+    nuisances[DATE] = within_class(nuisances["mjd"], kind)
     corpus = Corpus(
         name="mock", about="mock survey: stars, galaxies, quasars, sky",
         domain=DOMAIN, batch=batch, objects=np.arange(len(truths)),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.errors import UsageError
+from ..embed.prepare import Prepared
 from ..explore.meaning import probe
 from .bootstrap import Interval
 from .corpus import Corpus
@@ -50,9 +51,16 @@ def probed(
     return out, reasons
 
 
-def pixel_space(corpus: Corpus, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(k, n_pix) normalised flux, the mean of these spectra where there is no information."""
+def pixel_space(
+    corpus: Corpus, rows: NDArray[np.int64], other: Prepared | None = None
+) -> NDArray[np.float32]:
+    """(k, n_pix) normalised flux, the mean of `rows` where there is no information.
+
+    other : spectra on the corpus's grid to give instead of those of the rows
+    """
     flux, good = corpus.batch.flux[rows], corpus.batch.ivar[rows] > 0
     count = np.maximum(good.sum(axis=0), 1)
     mean = (np.where(good, flux, 0.0).sum(axis=0, dtype=np.float64) / count).astype(np.float32)
+    if other is not None:
+        flux, good = other.flux, other.ivar > 0
     return np.where(good, flux, mean)

@@ -17,6 +17,7 @@ from ..explore.outliers import Trend
 from ..explore.scores import reconstruction
 from .bootstrap import Measured
 from .corpus import Corpus, chosen
+from .nuisance import pixel_space
 from .planting import Planted
 
 SHARE = 0.01
@@ -92,6 +93,13 @@ def outlier_scores(
         weird = _weirdness(vectors * scale, odd_vectors * scale, who, forest, progress or Silent())
         out["weirdness"] = Scored(*weird, snr, odd_snr)
     return out
+
+
+def pixel_density(corpus: Corpus, who: Population) -> dict[str, Scored]:
+    """The density score with normalised flux itself in the place of vectors."""
+    every = np.arange(len(corpus))
+    near = _Density(corpus, pixel_space(corpus, every), who, pixel_space(corpus, every, who.odd))
+    return {"density": Scored(near.normal, near.odd, corpus.batch.snr[who.normal], who.odd.snr)}
 
 
 def _reconstruction(

@@ -11,6 +11,7 @@ import numpy as np
 
 from .benchmark import CHANCE, RAW, Evaluation
 from .bootstrap import Interval, Measured, difference, interval
+from .judging import MOST_PIXELS
 from .results import Result, code_fingerprint
 from .retrieval import MOST_ASKED
 
@@ -223,7 +224,10 @@ def conditions(evaluation: Evaluation) -> str:
         "< 124), test the others. Encoders are fitted without labels on train objects (8,000 "
         "spectra at most); queries are test objects' spectra, answers come from all spectra of "
         f"other objects; of more than {MOST_ASKED:,} queries a random choice is asked.",
-        f"Raw χ² and its Δ: {effort.raw} queries at most. Networks: {steps} steps at most, "
+        f"Raw pixels: neighbours by χ², {effort.raw} queries at most; density by distance between "
+        f"spectra; tags by the same head on {MOST_PIXELS:,} means of pixels. Of nuisances, probes "
+        "are shown the axes that distances feel. "
+        f"Networks: {steps} steps at most, "
         f"one epoch at least. Oddities planted into test spectra: {effort.per_kind} of each kind, "
         "1 % of the population at a time; combined = rank combination of reconstruction and "
         "density, each against what is usual at its S/N. "

@@ -20,6 +20,20 @@ _COLUMNS = 4_000
 """Target columns predicted at a time: what bounds the memory of a permutation test."""
 
 
+_FELT = 1e-5
+"""Share of a space's variance below which an axis decides nothing about distances in it."""
+
+
+def felt(space: NDArray[Any]) -> NDArray[Any]:
+    """(n, k) the axes of a space of (n, d) that distances in it feel: what a probe may look at.
+
+    Axes of less than a hundred-thousandth of the variance are left out: a linear probe brings all
+    axes to one size, and would read what no distance shows.
+    """
+    variance = space.var(axis=0, dtype=F8)
+    return space[:, variance >= _FELT * variance.sum()]
+
+
 def object_folds(objects: NDArray[Any], n_folds: int = 5, seed: int = 0) -> NDArray[np.int64]:
     """(n,) fold of each spectrum: all spectra of an object share one, folds are about equal.
 

@@ -25,7 +25,7 @@ from ..explore.meaning import (
     probe_with,
     target_of,
 )
-from ..explore.probes import object_folds, probe_named
+from ..explore.probes import felt, object_folds, probe_named
 from ..explore.stability import Agreement, agreement
 from ..store.archive import Archive, Rows
 from .embedding import prepared
@@ -189,9 +189,9 @@ class _Report:
     def made(self, against: tuple[str, ...]) -> Meaning:
         """The report."""
         pixels, extra = self._pixels()
-        spaces = {"own": self.scaled, PIXELS: pixels}
+        spaces = {"own": felt(self.scaled), PIXELS: pixels}
         if self.pca is not None:
-            spaces[PCA] = _of_rows(self.pca, self.rows)
+            spaces[PCA] = felt(_of_rows(self.pca, self.rows))
         targets, skipped = self._targets(against, extra)
         findings = self._findings(targets, spaces)
         variance = self.scaled.var(axis=0, dtype=np.float64)
