@@ -27,7 +27,7 @@ from .trained import encoder_of, trained_models
 
 PENDING_MOST = 20_000
 """Spectra newer than an embedding that a question encodes on the spot; of more, the newest."""
-_PREFERRED = ("pca", "patch")
+_PREFERRED = ("patch", "pca")
 _TYPICAL = 128
 
 
