@@ -66,7 +66,7 @@ def test_the_encoder_is_chosen_by_name_or_by_what_it_holds(asked, star):
     assert "pca" in caught.value.remedy
 
 
-def test_equals_are_asked_pca_first_and_empty_ones_are_passed_over(copy, monkeypatch):
+def test_equals_are_asked_patch_first_and_empty_ones_are_passed_over(copy, monkeypatch):
     held = {"pca.a": 5, "patch.a": 5, "dense.a": 5, "conv.a": 9, "gfnet.a": 0}
 
     class Store:
@@ -77,7 +77,7 @@ def test_equals_are_asked_pca_first_and_empty_ones_are_passed_over(copy, monkeyp
             rows = {f"embeddings/{k}": v for k, v in held.items()}  # noqa: RUF012
 
     names = explorer_module._candidates(Store(), None)
-    assert names == ["conv.a", "pca.a", "patch.a", "dense.a"]
+    assert names == ["conv.a", "patch.a", "pca.a", "dense.a"]
     for encoder in ("gfnet", "aion"):
         with pytest.raises(UsageError) as caught:
             explorer_module._candidates(Store(), encoder)

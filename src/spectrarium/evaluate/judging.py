@@ -135,7 +135,10 @@ def by_chance(task: Task) -> Result:
 
 
 def by_pixels(task: Task, effort: Effort, seed: int, progress: Progress) -> Result:
-    """Raw pixels: neighbours by χ², distance to the nearest, tags, what they know of nuisances."""
+    """Raw pixels: neighbours by χ², distance to the nearest, tags, what they know of nuisances.
+
+    Classes are not tagged: a logistic fit to a thousand pixels takes longer than all else.
+    """
     corpus = task.corpus
     search = retrieval.ByPixels(corpus, task.questions.raw, progress)
     measures = retrieval.answers(task.questions, search, raw_only=True)
@@ -148,7 +151,7 @@ def by_pixels(task: Task, effort: Effort, seed: int, progress: Progress) -> Resu
     if effort.tagged:
         pixels = joined(nuisance.pixel_space(corpus, np.arange(len(corpus))))
         report = tagged.tag_report(corpus, Features(pixels, corpus.batch.snr), seed, progress,
-                                   effort.heads)  # fmt: skip
+                                   effort.heads, classes=False)  # fmt: skip
         measures |= tagged.measures(report, corpus)
         facts |= tag_facts(report, corpus)
     return Result(measures, intervals, facts)

@@ -72,9 +72,9 @@ class TagReport:
 
 def tag_report(
     corpus: Corpus, features: Features, seed: int = 0, progress: Progress | None = None,
-    heads: tuple[str, ...] | None = None,
+    heads: tuple[str, ...] | None = None, *, classes: bool = True,
 ) -> TagReport:  # fmt: skip
-    """Tags of every label, for objects whose labels were not seen.
+    """Tags of every label (without `classes`, of numbers only), for objects not seen with them.
 
     A mock survey's tagger learns from training objects and is asked about the test objects. A real
     corpus is too small for that: its objects are dealt into five parts, each asked in turn about
@@ -87,9 +87,10 @@ def tag_report(
     }
     if corpus.claimed_z is not None:  # stars and galaxies alike: all that a survey has a z for
         wanted["z of all"] = ("number", np.where(corpus.label == "SKY", np.nan, corpus.z))
-    classes = corpus.label.astype(object)
-    classes[corpus.label == ""] = None
-    wanted["class"] = ("class", classes)
+    if classes:
+        letters = corpus.label.astype(object)
+        letters[corpus.label == ""] = None
+        wanted["class"] = ("class", letters)
     for name, (kind, label) in wanted.items():
         try:
             report.tagged[name] = _tagged(
