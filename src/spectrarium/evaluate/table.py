@@ -225,8 +225,8 @@ def conditions(evaluation: Evaluation) -> str:
         "spectra at most); queries are test objects' spectra, answers come from all spectra of "
         f"other objects; of more than {MOST_ASKED:,} queries a random choice is asked.",
         f"Raw pixels: neighbours by χ², {effort.raw} queries at most; density by distance between "
-        f"spectra; tags of numbers by the same head on {MOST_PIXELS:,} means of pixels. Of nuisances, probes "
-        "are shown the axes that distances feel. "
+        f"spectra; tags of numbers by the same head on {MOST_PIXELS:,} means of pixels. "
+        "Probes of nuisances are shown the axes that distances feel. "
         f"Networks: {steps} steps at most, "
         f"one epoch at least. Oddities planted into test spectra: {effort.per_kind} of each kind, "
         "1 % of the population at a time; combined = rank combination of reconstruction and "
