@@ -8,7 +8,7 @@ from scipy.stats import kstest
 
 from spectrarium.domain.errors import UsageError
 from spectrarium.explore.meaning import holm, probe, target_of
-from spectrarium.explore.probes import PROBES, object_folds, object_shuffles
+from spectrarium.explore.probes import PROBES, felt, object_folds, object_shuffles
 
 N = 600
 
@@ -176,3 +176,11 @@ def test_holm():
 
 def test_every_probe_is_known():
     assert set(PROBES) == {"ridge", "knn", "boost"}
+
+
+def test_probes_are_shown_what_distances_feel():
+    rng = np.random.default_rng(0)
+    space = rng.standard_normal((500, 4)) * [3.0, 1.0, 1e-3, 1e-3]
+    space[:3, 3] = 5.0  # three odd ones do not make an axis felt
+    assert felt(space).shape == (500, 2)
+    assert np.array_equal(felt(space), space[:, :2])

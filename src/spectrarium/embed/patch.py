@@ -58,7 +58,7 @@ class PatchSettings(DeepSettings):
 
     latent: int = 112
     linear: int = 48
-    velocity_axes: int = 4
+    velocity_axes: int = 6
     noise_axes: int = 1
     components: int = 48
     tokens: int = 32
