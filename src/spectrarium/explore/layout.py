@@ -23,6 +23,10 @@ LEAST_POINTS = 20
 """Fewer make no map."""
 _RANKED = 5_000
 """Points whose full rank order is compared; of more, a random sample, among themselves."""
+_KEPT = 2_000
+"""Points whose nearest among all are found: enough for a share of neighbours to 0.003."""
+_SMALL = 10_000
+"""Up to so many points umap-learn takes 500 epochs, and so do we; 200 of more."""
 _PLACED_BY = 8
 """Mapped neighbours that say where a new point goes."""
 
@@ -33,7 +37,8 @@ class Quality:
 
     trustworthiness : 1 − penalty for neighbours on the map that are none among the vectors
     continuity : 1 − penalty for neighbours among the vectors that the map tears apart
-    kept_10 : mean share of the 10 nearest vectors that are among the 10 nearest on the map
+    kept_10 : mean share of the 10 nearest vectors that are among the 10 nearest on the map, over
+        at most 2,000 points, their neighbours found among all
     k, sample : of the first two: neighbourhood size, points compared (among themselves)
     """
 
@@ -144,23 +149,23 @@ def _start(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _umap(x: NDArray[np.float32], seed: int) -> Made:
-    """UMAP on neighbours found by `neighbour_graph`, started from principal components."""
+    """UMAP of neighbours found by `neighbour_graph`, started from principal components."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*tensorflow.*", category=Warning)
-        from umap import UMAP
+        from umap.umap_ import find_ab_params, fuzzy_simplicial_set
 
-    n_neighbors = min(15, len(x) - 1)
+    from .forces import settle  # numba, with umap-learn, takes seconds to import
+
+    n_neighbors, min_dist = min(15, len(x) - 1), 0.1
+    epochs = 500 if len(x) <= _SMALL else 200
     graph = neighbour_graph(x, n_neighbors)
-    settings = {"n_neighbors": n_neighbors, "min_dist": 0.1, "init": "pca",
+    settings = {"n_neighbors": n_neighbors, "min_dist": min_dist, "init": "pca", "epochs": epochs,
                 "neighbours": graph.how, "neighbour_recall": round(graph.recall, 4)}  # fmt: skip
-    model = UMAP(
-        n_neighbors=n_neighbors, min_dist=0.1, init=_start(x), random_state=seed, n_jobs=1,
-        precomputed_knn=(graph.near, graph.distance, None), force_approximation_algorithm=True,
-    )  # fmt: skip
-    with warnings.catch_warnings():  # we place new points ourselves and need no search index
-        warnings.filterwarnings("ignore", message=".*transforming new data.*")
-        xy = model.fit_transform(x)
-    return np.asarray(xy, F4), settings, ("UMAP 1", "UMAP 2")
+    edges, _, _ = fuzzy_simplicial_set(
+        x, n_neighbors, None, "euclidean", knn_indices=graph.near, knn_dists=graph.distance
+    )
+    xy = settle(edges, _start(x), find_ab_params(1.0, min_dist), epochs, seed)
+    return xy, settings, ("UMAP 1", "UMAP 2")
 
 
 def _pacmap(x: NDArray[np.float32], seed: int) -> Made:
@@ -212,23 +217,31 @@ def quality(
     intruders = missing = 0
     for start in range(0, m, 512):
         block = slice(start, min(start + 512, m))
-        rank_high, rank_low = _ranks(high, block), _ranks(low, block)
-        near_high, near_low = rank_high <= k, rank_low <= k
-        intruders += int(np.maximum(rank_high[near_low] - k, 0).sum())
-        missing += int(np.maximum(rank_low[near_high] - k, 0).sum())
+        far_high, far_low = _squares(high, block), _squares(low, block)
+        intruders += _beyond(far_high, _nearest(far_low, k), k)
+        missing += _beyond(far_low, _nearest(far_high, k), k)
     worst = 0.5 * m * k * (2 * m - 3 * k - 1)
-    return Quality(1 - intruders / worst, 1 - missing / worst, kept_share(vectors, xy, rows), k, m)
+    few = rows if m <= _KEPT else np.random.default_rng([seed, 6]).choice(rows, _KEPT, False)
+    return Quality(1 - intruders / worst, 1 - missing / worst, kept_share(vectors, xy, few), k, m)
 
 
-def _ranks(points: NDArray[np.float64], block: slice) -> NDArray[np.int64]:
-    """(b, m) rank of each point as neighbour of those in the block: 1 nearest, 0 itself."""
+def _squares(points: NDArray[np.float64], block: slice) -> NDArray[np.float64]:
+    """(b, m) squared distances from those in the block, less their own square; ∞ to itself."""
     own = np.arange(len(points))[block]
     far = np.einsum("nd,nd->n", points, points) - 2.0 * points[block] @ points.T
-    far[np.arange(own.size), own] = -np.inf
-    order = np.argsort(far, axis=1, kind="stable")
-    rank = np.empty_like(order)
-    np.put_along_axis(rank, order, np.arange(len(points))[None], axis=1)
-    return rank
+    far[np.arange(own.size), own] = np.inf
+    return np.asarray(far)
+
+
+def _nearest(far: NDArray[np.float64], k: int) -> NDArray[np.intp]:
+    return np.argpartition(far, k - 1, axis=1)[:, :k]
+
+
+def _beyond(far: NDArray[np.float64], named: NDArray[np.intp], k: int) -> int:
+    """By how many ranks beyond k the named are, in all; equally far ones share the nearer rank."""
+    edge = np.take_along_axis(far, named, axis=1)
+    rank = [1 + np.count_nonzero(far < edge[:, c : c + 1], axis=1) for c in range(k)]
+    return int(np.maximum(np.array(rank) - k, 0).sum())
 
 
 def kept_share(vectors: NDArray[Any], xy: NDArray[Any], rows: NDArray[Any], k: int = 10) -> float:
@@ -240,9 +253,8 @@ def kept_share(vectors: NDArray[Any], xy: NDArray[Any], rows: NDArray[Any], k: i
     x = np.ascontiguousarray(vectors, F4)
     _, high = faiss.knn(x[rows], x, k + 1)
     _, low = cKDTree(xy).query(xy[rows], k + 1)
-    mine = np.asarray(rows)[:, None]
     shared = [np.intersect1d(a[a != i][:k], b[b != i][:k]).size
-              for i, a, b in zip(mine, high, low, strict=True)]  # fmt: skip
+              for i, a, b in zip(rows, high, low, strict=True)]  # fmt: skip
     return float(np.mean(shared) / k)
 
 
