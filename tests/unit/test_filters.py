@@ -90,3 +90,19 @@ def test_literals_never_reach_the_sql():
     assert "12.5" not in condition.sql
     assert condition.parameters == ("secret", 12.5)
     assert condition.columns == {"target_name", "snr"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("snr between 3", "something is missing after BETWEEN"),
+        ("select 1", "it is no condition"),
+        ("snr > 'a", "a quote is not closed"),
+        ("lower(snr", "expecting ) at character"),
+    ],
+)
+def test_what_is_malformed_is_said_in_a_users_words(text, said):
+    with pytest.raises(UsageError) as caught:
+        parse_filter(text, ["snr"])
+    assert said in caught.value.what
+    assert "class" not in caught.value.what

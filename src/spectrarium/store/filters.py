@@ -7,6 +7,7 @@ node must be on the list below, every column known, every literal becomes a boun
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,10 @@ class Filter:
     columns: frozenset[str]
 
 
+_BEFORE = "SELECT 1 WHERE "
+"""What a condition is given to the parser after."""
+
+
 def parse_filter(text: str, columns: Collection[str]) -> Filter:
     """Check a condition against the known `columns`.
 
@@ -56,9 +61,9 @@ def parse_filter(text: str, columns: Collection[str]) -> Filter:
     if len(text) > MAX_LENGTH:
         raise _bad(f"the condition is longer than {MAX_LENGTH} characters")
     try:
-        tree = sqlglot.parse_one(f"SELECT 1 WHERE {text}", dialect="duckdb")
+        tree = sqlglot.parse_one(f"{_BEFORE}{text}", dialect="duckdb")
     except (SqlglotError, RecursionError) as error:
-        raise _bad(f"cannot be understood: {_first_line(error)}") from error
+        raise _bad(f"cannot be understood: {_in_words(error)}") from error
     where = tree.find(exp.Where) if isinstance(tree, exp.Select) else None
     if where is None or {k for k, v in tree.args.items() if v} - {"expressions", "where", "kind"}:
         raise _bad("must be one condition, nothing more")
@@ -159,11 +164,19 @@ def _remember(node: exp.Literal, values: list[Any]) -> int:
     return len(values) - 1
 
 
-def _first_line(error: Exception) -> str:
-    import re
-
+def _in_words(error: Exception) -> str:
+    """What the parser says, in a user's words: columns are counted in what they typed."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()
-    return text[0] if text else type(error).__name__
+    said = text[0].replace(_BEFORE, "") if text else ""
+    lacks = re.match(r"Required keyword: '\w+' missing for <class '[\w.]*\.(\w+)'>", said)
+    if lacks:
+        if lacks[1] == "Where":
+            return "it is no condition"
+        return f"something is missing after {lacks[1].upper()}"
+    at = re.search(r"(.*?)\.? Line 1, Col: (\d+)", said)
+    if at:
+        return f"{at[1].lower()} at character {max(1, int(at[2]) - len(_BEFORE))}"
+    return "a quote is not closed" if said.startswith("Error tokenizing") else said
 
 
 def _bad(what: str, remedy: str = "") -> UsageError:
