@@ -12,11 +12,14 @@ import argparse
 import csv
 import json
 import os
+import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 POOLS = {
@@ -126,11 +129,40 @@ def meaning(tour: Tour, temperature: str, example: str) -> None:
     tour.picture("latents.png", "meaning", "--encoder", "pca")
 
 
+def page(archive: Path) -> None:
+    """The page: for a person it opens and stays; in a script it is shown to answer, and ends."""
+    command = ["serve", "--archive", str(archive)]
+    program = [sys.executable, "-m", "spectrarium.cli.main"]
+    print(f"\n$ spectrarium {shlex.join(command)}", flush=True)
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        subprocess.run([*program, *command], check=False)
+        return
+    with subprocess.Popen(
+        [*program, *command, "--port", "0", "--no-browser"], text=True, stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as server:  # fmt: skip
+        try:
+            url = next((m[0] for line in server.stdout or () if
+                        (m := re.search(r"http://[\w.:]+", line))), "")  # fmt: skip
+            if not url:
+                sys.exit("the page could not be served")
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(f"{url}/api/archive", timeout=60) as answer:
+                facts = json.load(answer)
+            with opener.open(url, timeout=60) as answer:
+                built = b"<script" in answer.read()
+            said = "answers" if built else "is not built (make page), but its server answers"
+            print(f"The page {said}: {facts['count']:,} spectra. The command above opens it.")
+        finally:
+            server.send_signal(signal.SIGINT)
+
+
 def main() -> None:
     """Run the tour."""
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ask.add_argument("--out", type=Path, default=Path("demo-output"))
     ask.add_argument("--mock", action="store_true", help="use the mock survey in any case")
+    ask.add_argument("--no-page", action="store_true", help="do not open the page at the end")
     words = ask.parse_args()
     began = time.monotonic()
     shutil.rmtree(words.out, ignore_errors=True)
@@ -159,9 +191,10 @@ def main() -> None:
     print(f"\nDone in {time.monotonic() - began:.0f} s. Pictures:")
     for path in dict.fromkeys(tour.pictures):
         print(f"  {path}")
-    archive = tour.archive
     print("Next, ask something of your own, for example:")
-    print(f"  .venv/bin/spectrarium outliers --score density -k 10 --archive {archive}")
+    print(f"  .venv/bin/spectrarium outliers --score density -k 10 --archive {tour.archive}")
+    if not words.no_page:
+        page(tour.archive)
 
 
 if __name__ == "__main__":

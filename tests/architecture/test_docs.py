@@ -6,8 +6,11 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import urllib.request
 from pathlib import Path
 from types import ModuleType
 
@@ -166,14 +169,59 @@ def desk(stage, tmp_path) -> Path:
     return tmp_path / "desk"
 
 
-def run(command: str, desk: Path) -> str:
+def surroundings() -> dict[str, str]:
     bin_folder = Path(sys.executable).parent
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SPECTRARIUM_")}
     environment["PATH"] = f"{bin_folder}{os.pathsep}{environment['PATH']}"
+    return environment
+
+
+def run(command: str, desk: Path) -> str:
     done = subprocess.run(["bash", "-c", command], cwd=desk, capture_output=True, text=True,
-                          timeout=280, env=environment)  # fmt: skip
+                          timeout=280, env=surroundings())  # fmt: skip
     assert done.returncode == 0, f"{command}\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}"
     return done.stdout
+
+
+TOKEN = "0123456789-abcdefghij"
+
+
+def serve(command: str, desk: Path) -> None:
+    """A command that goes on until it is stopped: it answers, and Ctrl-C ends it quietly."""
+    words = f"exec {command} --port 0 --no-browser"
+    process = subprocess.Popen(
+        ["bash", "-c", words], cwd=desk, text=True, bufsize=1, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env=surroundings() | {"TOKEN": TOKEN, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    said: list[str] = []
+    url: list[str] = []
+    ready = threading.Event()
+
+    def listen() -> None:
+        for line in process.stdout or ():
+            said.append(line)
+            found = re.search(r"http://[\w.\[\]:]+:\d+", line)
+            if found and not url:
+                url.append(found[0].replace("0.0.0.0", "127.0.0.1"))
+                ready.set()
+        ready.set()
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    try:
+        assert ready.wait(120), f"{command}: silent"
+        assert url, f"{command}: {''.join(said)}"
+        asked = urllib.request.Request(f"{url[0]}/api/archive",
+                                       headers={"Authorization": f"Bearer {TOKEN}"})  # fmt: skip
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(asked, timeout=60) as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0, "".join(said)
+    finally:
+        process.kill()
+        process.wait(10)
+        listener.join(10)
 
 
 @pytest.mark.slow
@@ -182,11 +230,16 @@ def run(command: str, desk: Path) -> str:
 def test_every_command_runs(page, desk):
     """The blocks of a page in order, in one folder; then what its text mentions."""
     for command in commands(page):
-        if command.startswith("spectrarium "):
+        if command.startswith("spectrarium serve"):
+            serve(command, desk)
+        elif command.startswith("spectrarium "):
             run(re.sub(r"(mock \S+ -n) \d+", r"\1 120", command), desk)  # the same, sooner
             for picture in re.findall(r"--plot (\S+)", command):
                 assert list(desk.glob(f"{Path(picture).stem}*")), command
     for command in mentioned(page):
+        if command.startswith("spectrarium serve"):
+            serve(command, desk)
+            continue
         run(re.sub(r"\bID\b", KNOWN_ID, command), desk)
 
 
