@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest'
+import { countText, freeName, same, search, shareLink, union, type Stored } from './stored'
+
+const stored = (over: Partial<Stored>): Stored => ({
+  sid: 's', name: '', about: '', origin: null, count: 0, owner: 'local', mine: true, shared: false, version: 1, created: '', changed: '', missing: 0, revision: 1, ...over,
+})
+
+describe('search', () => {
+  const all = [
+    stored({ sid: 'a', name: 'Odd stars', about: 'broad Hα', changed: '2026-01-01' }),
+    stored({ sid: 'b', name: 'Quasars', origin: { kind: 'map', text: 'lasso on odd corner' }, changed: '2026-02-01' }),
+  ]
+  it('finds all words anywhere, the newest first', () => {
+    expect(search(all, '').map((s) => s.sid)).toEqual(['b', 'a'])
+    expect(search(all, 'ODD').map((s) => s.sid)).toEqual(['b', 'a'])
+    expect(search(all, 'odd hα').map((s) => s.sid)).toEqual(['a'])
+  })
+})
+
+it('tells what is no longer there', () => {
+  expect(countText(stored({ count: 1204 }))).toBe('1,204')
+  expect(countText(stored({ count: 1204, missing: 3 }))).toBe('1,201 · 3 no longer there')
+})
+
+it('finds a free name', () => {
+  expect(freeName('odd', [])).toBe('odd')
+  expect(freeName('Odd', ['odd', 'odd 2'])).toBe('Odd 3')
+  expect(freeName('  ', [])).toBe('Selection')
+})
+
+describe('sets', () => {
+  it('unites sorted rows', () => {
+    expect([...union([1, 3, 5], [2, 3, 9])]).toEqual([1, 2, 3, 5, 9])
+    expect([...union([], [])]).toEqual([])
+  })
+  it('compares', () => {
+    expect([same([1, 2], [1, 2]), same([1], [2]), same([1], [])]).toEqual([true, false, false])
+  })
+})
+
+it('shares an address that carries the selection and the view, but no rows', () => {
+  expect(shareLink('http://h:1/map?v=1%3Ax&rows=1,2#top', 'abc')).toBe('http://h:1/map?v=1%3Ax&sel=abc')
+})
