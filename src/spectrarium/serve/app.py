@@ -1,0 +1,143 @@
+"""The application: what is served, and every route."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute
+
+from ..domain.errors import UsageError
+from ..people import People
+from .errors import defect, error_answer
+from .guard import Guard, is_loopback, names_of
+from .holding import Holdings
+from .visitors import Visitors
+
+T = TypeVar("T")
+UPLOAD_BYTES = 64 << 20
+LEAST_TOKEN = 16
+_MODULES = ("archive", "find", "columns", "spectrum", "stack", "object", "outliers", "upload",
+            "people", "jobs", "page")  # fmt: skip
+
+
+@dataclass(eq=False)
+class Served:
+    """What one server holds.
+
+    root : folder of the archive · upload_bytes : largest upload
+    """
+
+    root: Path
+    people: People
+    holdings: Holdings
+    visitors: Visitors
+    upload_bytes: int = UPLOAD_BYTES
+    _kept: dict[str, Any] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def kept(self, name: str, make: Callable[[], T]) -> T:
+        """The one object of this name, made when it is first asked for."""
+        with self._lock:
+            if name not in self._kept:
+                self._kept[name] = make()
+            found: T = self._kept[name]
+            return found
+
+    def close(self) -> None:
+        """Close what was kept."""
+        with self._lock:
+            for one in self._kept.values():
+                if hasattr(one, "close"):
+                    one.close()
+            self._kept.clear()
+            self.people.close()
+
+
+def create_app(
+    archive: Path, people: Path, *, token: str | None = None, host: str = "127.0.0.1",
+    port: int = 8600, names: Sequence[str] = (), upload_bytes: int = UPLOAD_BYTES,
+) -> Starlette:  # fmt: skip
+    """The page and its interface, for any ASGI server.
+
+    Parameters
+    ----------
+    archive : folder of the archive · people : SQLite file of what people keep, made if missing
+    token : whoever has it is the operator; without one everybody who reaches the server is
+    host, port : it listens at · names : further host names it is reached by
+    Raises
+    ------
+    UsageError : no archive there (no_archive), other than loopback without a token (token_needed), a
+        token of fewer than 16 characters (weak_token)
+    """
+    _refuse(token, host)
+    keeper = People(people)
+    keeper.tidy()
+    if token is not None:
+        keeper.users.set_server_token(token)
+    visitors = Visitors(keeper, open_to_all=token is None, cookie=f"spectrarium_{port}")
+    served = Served(archive, keeper, Holdings(archive), visitors, upload_bytes)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        served.close()
+
+    guard = Middleware(Guard, names=names_of(host, names), holdings=served.holdings)
+    app = Starlette(
+        routes=_routes(), middleware=[guard], lifespan=lifespan,
+        exception_handlers={HTTPException: _refused, Exception: _failed},
+    )  # fmt: skip
+    app.router.redirect_slashes = False
+    app.state.served = served
+    return app
+
+
+def _refuse(token: str | None, host: str) -> None:
+    if token is not None and len(token) < LEAST_TOKEN:
+        raise UsageError(f"the token has {len(token)} characters", code="weak_token",
+                         where="--token", remedy=f"use {LEAST_TOKEN} or more")  # fmt: skip
+    if token is None and not is_loopback(host):
+        raise UsageError(
+            f"{host} can be reached from other machines, and no token is set",
+            code="token_needed", where="--host",
+            remedy="give --token (16 characters or more), or listen on 127.0.0.1 only",
+        )  # fmt: skip
+
+
+def _routes() -> list[BaseRoute]:
+    routes: list[BaseRoute] = []
+    for name in _MODULES:
+        full = f"{__package__}.routes_{name}"
+        if find_spec(full) is not None:
+            routes += import_module(full).ROUTES
+    return routes
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    """404, 405 and their like."""
+    assert isinstance(error, HTTPException)
+    if not request.url.path.startswith("/api"):
+        return PlainTextResponse(error.detail, error.status_code, headers=error.headers)
+    if error.status_code == 404:
+        return error_answer(UsageError("there is nothing at this address", code="no_route",
+                                       where=request.url.path[:200]))  # fmt: skip
+    answer = error_answer(UsageError(error.detail, code="bad_method", where=request.method))
+    answer.status_code = error.status_code
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _failed(_: Request, error: Exception) -> Response:
+    return error_answer(defect(error))
