@@ -1,0 +1,207 @@
+/** A themed uPlot with round wavelength axes; what is in the picture is painted by its owner. */
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import { atRest, fromRest, type Medium } from "./doppler";
+import { paletteOf, type Palette } from "./paint";
+import { decimals, flux, roundStep, ticks, waveUnit, type WaveUnit } from "./units";
+import type { Window } from "./window";
+
+export interface FrameOptions {
+  paint(u: uPlot, palette: Palette): void;
+  /** Wavelength under the cursor (Å) and its place in CSS pixels; null when it has left. */
+  cursor?(at: { x: number; y: number; left: number; top: number } | null): void;
+  /** A rest-wavelength axis above the picture. */
+  restAxis?: boolean;
+  /** Leave the wavelength axis without numbers (small multiples). */
+  bare?: boolean;
+}
+
+export interface Look {
+  unit: WaveUnit;
+  medium: Medium;
+  z: number;
+  log: boolean;
+  yLabel: string;
+}
+
+const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
+
+/** Room and words of the axes: the same frame serves spectra, percentiles and comparisons. */
+export class Frame {
+  readonly plot: uPlot;
+  #palette: Palette;
+  #watch: ResizeObserver;
+  #themes: MutationObserver;
+  #view: Window = { lo: 0, hi: 1 };
+  #y: Window = { lo: 0, hi: 1 };
+  look: Look = { unit: "aa", medium: "unknown", z: 0, log: false, yLabel: "" };
+
+  constructor(
+    readonly host: HTMLElement,
+    readonly options: FrameOptions,
+    log = false,
+  ) {
+    this.#palette = paletteOf(host);
+    this.look.log = log;
+    this.plot = new uPlot(this.#options(log), [[0, 1], [null, null]], host);
+    this.#watch = new ResizeObserver(() => this.#fit());
+    this.#watch.observe(host);
+    this.#themes = new MutationObserver(() => this.repaint());
+    this.#themes.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+  }
+
+  /** CSS pixels of the plotting area. */
+  get width(): number {
+    return Math.max(1, this.plot.bbox.width / devicePixelRatio);
+  }
+
+  get height(): number {
+    return Math.max(1, this.plot.bbox.height / devicePixelRatio);
+  }
+
+  get palette(): Palette {
+    return this.#palette;
+  }
+
+  /** Shows this window; nothing is asked of the server here. */
+  show(view: Window, y: Window, look: Partial<Look> = {}): void {
+    Object.assign(this.look, look);
+    this.#view = view;
+    this.#y = y.hi > y.lo ? y : { lo: y.lo - 1, hi: y.hi + 1 };
+    this.plot.batch(() => {
+      this.plot.setScale("x", { min: this.#view.lo, max: this.#view.hi });
+      this.plot.setScale("y", { min: this.#y.lo, max: this.#y.hi });
+    });
+    this.plot.redraw(false, true);
+  }
+
+  /** The same window again: what is painted in it, or the theme, has changed. */
+  repaint(): void {
+    this.#palette = paletteOf(this.host);
+    this.plot.redraw(false, true);
+  }
+
+  dispose(): void {
+    this.#watch.disconnect();
+    this.#themes.disconnect();
+    this.plot.destroy();
+  }
+
+  #fit(): void {
+    const { clientWidth: width, clientHeight: height } = this.host;
+    if (width > 20 && height > 20) this.plot.setSize({ width, height });
+  }
+
+  #options(log: boolean): uPlot.Options {
+    const { paint, cursor, restAxis, bare } = this.options;
+    const scale = (distr: 1 | 3): uPlot.Scale => ({ time: false, auto: false, distr, min: distr === 3 ? 1 : 0, max: 10 });
+    return {
+      width: Math.max(50, this.host.clientWidth),
+      height: Math.max(40, this.host.clientHeight),
+      legend: { show: false },
+      padding: [restAxis ? 0 : 8, 12, 0, 0],
+      cursor: {
+        y: false,
+        points: { show: false },
+        drag: { x: false, y: false, setScale: false },
+        bind: { dblclick: () => () => null },
+      },
+      scales: { x: scale(1), y: scale(log ? 3 : 1) },
+      series: [{}, { show: false, scale: "y" }],
+      axes: [this.#waveAxis(bare ?? false), this.#fluxAxis(), ...(restAxis ? [this.#restAxis()] : [])],
+      hooks: {
+        draw: [(u) => paint(u, this.#palette)],
+        setCursor: [(u) => cursor?.(place(u))],
+      },
+    };
+  }
+
+  #waveAxis(bare: boolean): uPlot.Axis {
+    return {
+      ...this.#common(),
+      scale: "x",
+      size: bare ? 4 : 26,
+      ticks: { ...this.#ticks(), show: !bare },
+      splits: (u, _i, min, max) => this.#waveTicks(u, min, max),
+      values: (_u, splits) => (bare ? splits.map(() => "") : this.#waveWords(splits)),
+    };
+  }
+
+  #restAxis(): uPlot.Axis {
+    return {
+      ...this.#common(),
+      scale: "x",
+      side: 0,
+      size: 24,
+      gap: 3,
+      grid: { show: false },
+      splits: (u, _i, min, max) => this.#restTicks(u, min, max),
+      values: (_u, splits) => {
+        const { medium, z } = this.look;
+        return this.#waveWords(splits.map((seen) => atRest(seen, z, medium)));
+      },
+    };
+  }
+
+  #fluxAxis(): uPlot.Axis {
+    return {
+      ...this.#common(),
+      scale: "y",
+      size: 62,
+      label: undefined,
+      space: this.look.log ? 20 : 34,
+      values: (_u, splits) => splits.map((value) => (value === null ? "" : fluxWord(value, splits))),
+    };
+  }
+
+  #common(): uPlot.Axis {
+    return {
+      font: FONT,
+      labelFont: FONT,
+      gap: 4,
+      stroke: () => this.#palette.dim,
+      grid: { stroke: () => this.#palette.line, width: 1 },
+      ticks: this.#ticks(),
+    };
+  }
+
+  #ticks(): uPlot.Axis.Ticks {
+    return { stroke: () => this.#palette.line, width: 1, size: 4 };
+  }
+
+  #most(u: uPlot): number {
+    return Math.max(2, Math.floor(u.bbox.width / devicePixelRatio / 88));
+  }
+
+  #waveTicks(u: uPlot, min: number, max: number): number[] {
+    const { perAa } = waveUnit(this.look.unit);
+    return ticks(min * perAa, max * perAa, this.#most(u)).map((value) => value / perAa);
+  }
+
+  #restTicks(u: uPlot, min: number, max: number): number[] {
+    const { medium, z, unit } = this.look;
+    const { perAa } = waveUnit(unit);
+    const low = atRest(min, z, medium) * perAa;
+    const high = atRest(max, z, medium) * perAa;
+    return ticks(low, high, this.#most(u)).map((value) => fromRest(value / perAa, z, medium));
+  }
+
+  #waveWords(wavesAa: number[]): string[] {
+    const { perAa } = waveUnit(this.look.unit);
+    const step = wavesAa.length > 1 ? roundStep(((wavesAa[1]! - wavesAa[0]!) * perAa) / 1.001) : 1;
+    return wavesAa.map((wave) => (wave * perAa).toFixed(decimals(step)));
+  }
+}
+
+function place(u: uPlot): { x: number; y: number; left: number; top: number } | null {
+  const { left, top } = u.cursor;
+  if (left === undefined || top === undefined || left < 0) return null;
+  return { x: u.posToVal(left, "x"), y: u.posToVal(top, "y"), left, top };
+}
+
+function fluxWord(value: number, splits: (number | null)[]): string {
+  const known = splits.filter((s): s is number => s !== null);
+  const step = known.length > 1 ? Math.abs(known[1]! - known[0]!) : Math.abs(value);
+  const digits = value === 0 ? 1 : Math.max(1, Math.min(6, Math.ceil(Math.log10(Math.abs(value) / step) + 1.001)));
+  return flux(value, digits);
+}

@@ -1,0 +1,170 @@
+/** Lines and bands on a uPlot canvas, and the theme's colours for it. */
+import type uPlot from "uplot";
+import { lowerBound } from "./decimate";
+
+export interface Palette {
+  fg: string;
+  dim: string;
+  line: string;
+  panel: string;
+  accent: string;
+  warn: string;
+  bad: string;
+  select: string;
+  dark: boolean;
+}
+
+/** The theme's colours where `element` stands. */
+export function paletteOf(element: Element): Palette {
+  const style = getComputedStyle(element);
+  const of = (name: string, otherwise: string): string => style.getPropertyValue(name).trim() || otherwise;
+  return {
+    fg: of("--fg", "#ddd"),
+    dim: of("--dim", "#999"),
+    line: of("--line", "#333"),
+    panel: of("--panel", "#111"),
+    accent: of("--accent", "#6af"),
+    warn: of("--warn", "#fa0"),
+    bad: of("--bad", "#f55"),
+    select: of("--select", "#fd5"),
+    dark: document.documentElement.dataset["theme"] !== "light",
+  };
+}
+
+/** Colours of the kinds of lines, told apart in both themes. */
+export function kindColour(kind: string, dark: boolean): string {
+  if (kind === "stellar" || kind === "absorption") return dark ? "#c9a6ff" : "#7a3fc4";
+  if (kind === "sky" || kind === "telluric") return dark ? "#9a9a92" : "#6d6d66";
+  if (kind === "hydrogen") return dark ? "#ff9d8a" : "#b53a1e";
+  return dark ? "#7fd1a8" : "#0d7a4b";
+}
+
+type Values = ArrayLike<number>;
+
+function span(u: uPlot, x: Values): [number, number] {
+  const { min, max } = u.scales["x"]!;
+  return [Math.max(0, lowerBound(x, min!) - 1), Math.min(x.length, lowerBound(x, max!) + 1)];
+}
+
+/** Calls `draw` with the canvas clipped to the plotting area; the clip is always undone. */
+export function clipped(u: uPlot, draw: (ctx: CanvasRenderingContext2D) => void): void {
+  const { ctx, bbox } = u;
+  ctx.save();
+  try {
+    ctx.beginPath();
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
+    draw(ctx);
+  } finally {
+    ctx.restore();
+  }
+}
+
+/** Device pixels of a data value on the y scale, kept near the canvas (log of ≤ 0 → far below). */
+export function yPixel(u: uPlot, value: number): number {
+  const log = u.scales["y"]!.distr === 3;
+  const y = log && value <= 0 ? u.bbox.top + u.bbox.height * 2 : u.valToPos(value, "y", true);
+  return Math.max(-1e5, Math.min(1e5, y));
+}
+
+export interface Stroke {
+  colour: string;
+  width?: number;
+  alpha?: number;
+  dash?: number[];
+  /** Draw every sample as a step between the middles to its neighbours. */
+  steps?: boolean;
+}
+
+/** A line through the values within the picture; NaN breaks it. */
+export function drawLine(u: uPlot, x: Values, y: Values, how: Stroke): void {
+  const [from, to] = span(u, x);
+  clipped(u, (ctx) => {
+    ctx.strokeStyle = how.colour;
+    ctx.globalAlpha = how.alpha ?? 1;
+    ctx.lineWidth = (how.width ?? 1) * devicePixelRatio;
+    ctx.lineJoin = "round";
+    if (how.dash) ctx.setLineDash(how.dash.map((d) => d * devicePixelRatio));
+    ctx.beginPath();
+    if (how.steps) stepPath(u, ctx, x, y, from, to);
+    else linePath(u, ctx, x, y, from, to);
+    ctx.stroke();
+  });
+}
+
+function linePath(u: uPlot, ctx: CanvasRenderingContext2D, x: Values, y: Values, from: number, to: number): void {
+  let drawing = false;
+  for (let i = from; i < to; i++) {
+    const value = y[i]!;
+    if (!Number.isFinite(value)) {
+      drawing = false;
+      continue;
+    }
+    const px = u.valToPos(x[i]!, "x", true);
+    const py = yPixel(u, value);
+    if (drawing) ctx.lineTo(px, py);
+    else ctx.moveTo(px, py);
+    drawing = true;
+  }
+}
+
+function stepPath(u: uPlot, ctx: CanvasRenderingContext2D, x: Values, y: Values, from: number, to: number): void {
+  let drawing = false;
+  for (let i = from; i < to; i++) {
+    const value = y[i]!;
+    if (!Number.isFinite(value)) {
+      drawing = false;
+      continue;
+    }
+    const left = i > 0 ? (x[i - 1]! + x[i]!) / 2 : x[i]!;
+    const right = i + 1 < x.length ? (x[i]! + x[i + 1]!) / 2 : x[i]!;
+    const py = yPixel(u, value);
+    if (drawing) ctx.lineTo(u.valToPos(left, "x", true), py);
+    else ctx.moveTo(u.valToPos(left, "x", true), py);
+    ctx.lineTo(u.valToPos(right, "x", true), py);
+    drawing = true;
+  }
+}
+
+/** A filled band between two arrays; NaN on either side breaks it. */
+export function drawBand(u: uPlot, x: Values, lo: Values, hi: Values, colour: string, alpha: number): void {
+  const [from, to] = span(u, x);
+  clipped(u, (ctx) => {
+    ctx.fillStyle = colour;
+    ctx.globalAlpha = alpha;
+    ctx.beginPath();
+    let start = -1;
+    for (let i = from; i <= to; i++) {
+      const on = i < to && Number.isFinite(lo[i]!) && Number.isFinite(hi[i]!);
+      if (on && start < 0) start = i;
+      if (!on && start >= 0) {
+        bandPath(u, ctx, x, lo, hi, start, i);
+        start = -1;
+      }
+    }
+    ctx.fill();
+  });
+}
+
+function bandPath(
+  u: uPlot, ctx: CanvasRenderingContext2D, x: Values, lo: Values, hi: Values, from: number, to: number,
+): void {
+  for (let i = from; i < to; i++) {
+    const px = u.valToPos(x[i]!, "x", true);
+    if (i === from) ctx.moveTo(px, yPixel(u, hi[i]!));
+    else ctx.lineTo(px, yPixel(u, hi[i]!));
+  }
+  for (let i = to - 1; i >= from; i--) ctx.lineTo(u.valToPos(x[i]!, "x", true), yPixel(u, lo[i]!));
+  ctx.closePath();
+}
+
+/** A shaded range of wavelengths over the whole height. */
+export function drawShade(u: uPlot, lo: number, hi: number, colour: string, alpha: number): void {
+  clipped(u, (ctx) => {
+    const left = u.valToPos(lo, "x", true);
+    const right = u.valToPos(hi, "x", true);
+    ctx.fillStyle = colour;
+    ctx.globalAlpha = alpha;
+    ctx.fillRect(left, u.bbox.top, Math.max(devicePixelRatio, right - left), u.bbox.height);
+  });
+}
