@@ -21,6 +21,8 @@ from ..domain.spectrum import Spectrum
 from . import index as index_file
 from .codec import id_hash, uid_of
 from .datasets import Dataset
+from .derived import LEARNT as LEARNT
+from .derived import Derived, derived_columns
 from .manifest import Manifest, load
 from .pixels import PARTS, Pixels
 from .receipts import newest, with_status
@@ -28,10 +30,6 @@ from .schema import BY_NAME, CATALOGUE
 from .sky import cone_ranges, separation_deg
 
 Rows = NDArray[np.int64]
-CLASS_COLUMNS = ("obj_class", "class", "target_class", "classification", "spectral_type", "sptype")
-"""Label columns that hold a class, the first of a label set is taken."""
-LEARNT = "tags"
-"""The label set that holds learnt tags, named in full only: ``tags.teff``."""
 SUMMARY_COLUMNS = (
     "obs_id", "obs_collection", "target_name", "target_class", "s_ra", "s_dec", "t_min",
     "instrument_name", "em_min", "em_max", "snr", "redshift",
@@ -56,6 +54,7 @@ class Archive:
         self._index: index_file.Index | None = None
         self._superseded: Rows | None = None
         self._columns: dict[str, pa.ChunkedArray] = {}
+        self._derived: dict[str, Derived] | None = None
         self._lock = threading.RLock()
         self.pixels = Pixels(self.dataset("pixels"), self.dataset("grids"))
 
@@ -263,17 +262,30 @@ class Archive:
 
     def classes(self, rows: Rows | Sequence[int]) -> list[str | None]:
         """Class of each row: that of the file's own pipeline, else of the label sets, in words."""
-        out: list[str | None] = self.catalogue(rows, ["target_class"]).column(0).to_pylist()
         take = pa.array(np.asarray(rows, np.int64))
-        for label in [n for n in self.names("labels") if n != LEARNT]:
-            schema = self.dataset(f"labels/{label}").lance.schema
-            for name in CLASS_COLUMNS:
-                if name in schema.names:
-                    found = self.label_column(f"{label}.{name}").take(take).to_pylist()
-                    pairs = zip(out, found, strict=True)
-                    out = [a or (str(b) if b else None) for a, b in pairs]
-                    break
+        out: list[str | None] = self.any_column("class").take(take).to_pylist()
         return out
+
+    @property
+    def derived(self) -> dict[str, Derived]:
+        """Columns worked out from others (``class``, ``gal_l``, ``score:NAME`` …), by name."""
+        with self._lock:
+            if self._derived is None:
+                self._derived = derived_columns(self)
+            return self._derived
+
+    def any_column(self, name: str) -> pa.ChunkedArray:
+        """A catalogue, label or derived column aligned with the catalogue's rows, kept in memory.
+
+        Raises UsageError (no_column).
+        """
+        if name not in self.derived:
+            return self.column(name) if name in BY_NAME else self.label_column(name)
+        with self._lock:
+            key = f"\x00{name}"  # ``class`` may be a label column too
+            if key not in self._columns:
+                self._columns[key] = self.derived[name].values(self)
+            return self._columns[key]
 
     def cone(self, ra_deg: float, dec_deg: float, radius_deg: float) -> tuple[Rows, Any]:
         """(rows, distance in deg) of current observations within a cone, nearest first."""
@@ -324,13 +336,12 @@ class Archive:
 
         from .filters import parse_filter
 
-        known = self.columns()
-        condition = parse_filter(where, known)
+        condition = parse_filter(where, {**self.columns(), **self.derived})
         n = self.catalogue_rows
         row = "__row" + "_" * max([0, *map(len, condition.columns)])  # no column's name
         data: dict[str, Any] = {row: pa.array(np.arange(n, dtype=np.int64))}
         for name in condition.columns:
-            values = self.column(name) if name in BY_NAME else self.label_column(name)
+            values = self.any_column(name)
             if pa.types.is_floating(values.type):  # NaN would be greater than every number
                 values = pc.if_else(pc.is_nan(values), None, values)
             data[name] = values
