@@ -101,6 +101,11 @@ def _plain(values: pa.ChunkedArray) -> NDArray[Any]:
     return np.array(words, object)
 
 
+def unit_of(archive: Archive, name: str) -> str:
+    """Unit (VOUnit) of a catalogue or label column, ``""`` where none is known."""
+    return _unit(archive, archive.columns()[name], name)
+
+
 def _unit(archive: Archive, dataset: str, name: str) -> str:
     if name in BY_NAME:
         return BY_NAME[name].unit

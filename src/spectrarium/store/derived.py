@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,7 @@ Values = Callable[["Archive"], pa.ChunkedArray]
 class Derived:
     """A derived column: unit (VOUnit), UCD1+, one sentence, what it is worked out from.
 
-    values : archive → (catalogue rows,) values, null where unknown
+    values : archive → (catalogue rows,) values, null where unknown · text : not numbers
     """
 
     name: str
@@ -41,12 +42,13 @@ class Derived:
     unit: str = ""
     ucd: str = ""
     source: str = "derived"
+    text: bool = False
 
 
 def derived_columns(archive: Archive) -> dict[str, Derived]:
     """The derived columns that an archive has, by name."""
     found = [Derived("class", "Class that the file's pipeline gives, else a label set", classes,
-                     ucd="src.class")]  # fmt: skip
+                     ucd="src.class", text=True)]  # fmt: skip
     found += _galactic()
     found += _distances(archive)
     found += _joined(archive)
@@ -91,10 +93,10 @@ def _joined(archive: Archive) -> Iterator[Derived]:
         yield Derived(
             f"{ANY_LABELS}.{name}",
             f"Value of {' or '.join(columns)}; unknown where two of them differ",
-            lambda archive, columns=columns, number=kinds == {True}: _undisputed(
-                archive, columns, number),
+            partial(_undisputed, columns=columns, number=kinds == {True}),
             unit=next(iter(units), ""), ucd=next((u for _, f in members if (u := _said(f, "ucd"))),
                                                  ""), source="labels",
+            text=kinds != {True},
         )  # fmt: skip
 
 
@@ -112,7 +114,7 @@ def _undisputed(archive: Archive, columns: tuple[str, ...], number: bool) -> pa.
 
 
 def _said(f: pa.Field, key: str) -> str:
-    return (f.metadata or {}).get(key.encode(), b"").decode()
+    return str((f.metadata or {}).get(key.encode(), b"").decode())
 
 
 # places ---------------------------------------------------------------------------------------
@@ -121,14 +123,18 @@ def _said(f: pa.Field, key: str) -> str:
 def _galactic() -> Iterator[Derived]:
     for i, (name, what) in enumerate((("gal_l", "longitude"), ("gal_b", "latitude"))):
         yield Derived(
-            name, f"Galactic {what}", lambda archive, i=i: _array(_lb_deg(archive)[i]), "deg",
+            name, f"Galactic {what}", partial(_lb, part=i), "deg",
             f"pos.galactic.{what[:3]}", "s_ra, s_dec",
         )  # fmt: skip
 
 
+def _lb(archive: Archive, part: int) -> pa.ChunkedArray:
+    return _array(_lb_deg(archive)[part])
+
+
 def _lb_deg(archive: Archive) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Galactic longitude and latitude, deg. Source: Hipparcos (ESA SP-1200) vol. 1, eq. 1.5.11."""
-    import erfa
+    import erfa  # type: ignore[import-untyped]
 
     ra, dec = (_numbers(archive.column(c)).to_numpy(zero_copy_only=False)
                for c in ("s_ra", "s_dec"))  # fmt: skip
@@ -142,7 +148,7 @@ _DISTANCE_KPC = {
     "d_pc": 1e-3, "r_med_photogeo": 1e-3, "rpgeo": 1e-3, "r_med_geo": 1e-3, "rgeo": 1e-3,
     "distance_gspphot": 1e-3,
 }  # fmt: skip
-"""Names that say their unit, or that Gaia's catalogues (Bailer-Jones et al. 2021) use, all in pc."""
+"""Names that say their unit, or that Gaia and Bailer-Jones et al. (2021) use, who give pc."""
 _PARALLAX = {"parallax": ("parallax_error", "e_parallax"), "plx": ("e_plx",),
              "parallax_mas": ("parallax_error_mas",), "plx_value": ("plx_err",)}  # fmt: skip
 LEAST_PARALLAX_SN = 5.0
@@ -166,10 +172,14 @@ def _distances(archive: Archive) -> list[Derived]:
     return [
         Derived(
             f"gal_{axis}_kpc", f"From the Sun towards {what}; distance: {how}",
-            lambda archive, i=i: _array(_xyz_kpc(archive, chosen, error)[i]), "kpc",
+            partial(_xyz, column=chosen, error=error, part=i), "kpc",
             "pos.cartesian." + axis, chosen,
         ) for i, (axis, what) in enumerate(zip("xyz", towards, strict=True))
     ]  # fmt: skip
+
+
+def _xyz(archive: Archive, column: str, error: str | None, part: int) -> pa.ChunkedArray:
+    return _array(_xyz_kpc(archive, column, error)[part])
 
 
 def _xyz_kpc(
@@ -200,8 +210,7 @@ def _maps(archive: Archive) -> Iterator[Derived]:
         for axis in ("x", "y"):
             yield Derived(
                 f"map:{name}:{axis}", f"Place on the map {name}; for looking at only",
-                lambda archive, name=name, axis=axis: _array(
-                    _by_uid(archive, f"maps/{name}", axis)),
+                partial(_place, dataset=f"maps/{name}", axis=axis),
                 source=f"maps/{name}",
             )  # fmt: skip
 
@@ -217,16 +226,20 @@ def _scores(archive: Archive) -> Iterator[Derived]:
         for own, tables, text in (every, *((n, (n,), about) for n in names)):
             yield Derived(
                 f"score:{own}", text,
-                lambda archive, tables=tables: _array(_strangest(archive, tables)),
+                partial(_strangest, names=tables),
                 ucd="stat.value", source=f"scores/{own}",
             )  # fmt: skip
 
 
-def _strangest(archive: Archive, names: tuple[str, ...]) -> NDArray[np.float64]:
+def _strangest(archive: Archive, names: tuple[str, ...]) -> pa.ChunkedArray:
     out = np.full(archive.catalogue_rows, np.nan)
     for name in names:
         out = np.fmax(out, _by_uid(archive, f"scores/{name}", "significance"))
-    return out
+    return _array(out)
+
+
+def _place(archive: Archive, dataset: str, axis: str) -> pa.ChunkedArray:
+    return _array(_by_uid(archive, dataset, axis))
 
 
 def _by_uid(archive: Archive, dataset: str, column: str) -> NDArray[np.float64]:
