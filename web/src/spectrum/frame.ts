@@ -1,6 +1,7 @@
 /** A themed uPlot with round wavelength axes; what is in the picture is painted by its owner. */
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { logTicks } from "../lib/ticks";
 import { atRest, fromRest, type Medium } from "./doppler";
 import { paletteOf, type Palette } from "./paint";
 import { decimals, flux, roundStep, ticks, waveUnit, type WaveUnit } from "./units";
@@ -22,6 +23,11 @@ export interface Look {
   z: number;
   log: boolean;
   yLabel: string;
+  /** What is written on the flux axis is the value times this. */
+  yFactor: number;
+  /** Whether the rest-wavelength axis has something to say. */
+  rest: boolean;
+  xLabel: string;
 }
 
 const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
@@ -34,7 +40,7 @@ export class Frame {
   #themes: MutationObserver;
   #view: Window = { lo: 0, hi: 1 };
   #y: Window = { lo: 0, hi: 1 };
-  look: Look = { unit: "aa", medium: "unknown", z: 0, log: false, yLabel: "" };
+  look: Look = { unit: "aa", medium: "unknown", z: 0, log: false, yLabel: "", yFactor: 1, rest: false, xLabel: "" };
 
   constructor(
     readonly host: HTMLElement,
@@ -99,7 +105,7 @@ export class Frame {
       width: Math.max(50, this.host.clientWidth),
       height: Math.max(40, this.host.clientHeight),
       legend: { show: false },
-      padding: [restAxis ? 0 : 8, 12, 0, 0],
+      padding: [restAxis ? 0 : 8, 14, 0, 0],
       cursor: {
         y: false,
         points: { show: false },
@@ -120,7 +126,8 @@ export class Frame {
     return {
       ...this.#common(),
       scale: "x",
-      size: bare ? 4 : 26,
+      size: bare ? 4 : 22,
+      ...(bare ? {} : { label: () => this.look.xLabel || this.#waveLabel(), labelSize: 18, labelGap: 2 }),
       ticks: { ...this.#ticks(), show: !bare },
       splits: (u, _i, min, max) => this.#waveTicks(u, min, max),
       values: (_u, splits) => (bare ? splits.map(() => "") : this.#waveWords(splits)),
@@ -132,9 +139,10 @@ export class Frame {
       ...this.#common(),
       scale: "x",
       side: 0,
-      size: 24,
-      gap: 3,
+      size: () => (this.look.rest ? 22 : 6),
+      gap: 2,
       grid: { show: false },
+      ticks: { ...this.#ticks(), show: true },
       splits: (u, _i, min, max) => this.#restTicks(u, min, max),
       values: (_u, splits) => {
         const { medium, z } = this.look;
@@ -147,10 +155,12 @@ export class Frame {
     return {
       ...this.#common(),
       scale: "y",
-      size: 62,
-      label: undefined,
-      space: this.look.log ? 20 : 34,
-      values: (_u, splits) => splits.map((value) => (value === null ? "" : fluxWord(value, splits))),
+      size: 50,
+      label: (_u) => this.look.yLabel,
+      labelSize: 18,
+      labelGap: 2,
+      splits: (u, _i, min, max) => this.#fluxTicks(u, min, max),
+      values: (_u, splits) => this.#fluxWords(splits),
     };
   }
 
@@ -179,11 +189,33 @@ export class Frame {
   }
 
   #restTicks(u: uPlot, min: number, max: number): number[] {
-    const { medium, z, unit } = this.look;
+    const { medium, z, unit, rest } = this.look;
+    if (!rest) return [];
     const { perAa } = waveUnit(unit);
     const low = atRest(min, z, medium) * perAa;
     const high = atRest(max, z, medium) * perAa;
     return ticks(low, high, this.#most(u)).map((value) => fromRest(value / perAa, z, medium));
+  }
+
+  #waveLabel(): string {
+    const { unit, medium } = this.look;
+    const where = medium === "unknown" ? "air or vacuum: not known" : medium;
+    return `Wavelength (${waveUnit(unit).label}, ${where})`;
+  }
+
+  #fluxTicks(u: uPlot, min: number, max: number): number[] {
+    const { yFactor, log } = this.look;
+    const most = Math.max(2, Math.floor(u.bbox.height / devicePixelRatio / 40));
+    const [low, high] = [min * yFactor, max * yFactor];
+    const values = log ? logTicks(low, high, most).map((tick) => tick.value) : ticks(low, high, most);
+    return values.map((value) => value / yFactor);
+  }
+
+  #fluxWords(splits: number[]): string[] {
+    const shown = splits.map((value) => value * this.look.yFactor);
+    if (this.look.log) return shown.map((value) => flux(value, 3));
+    const places = decimals(shown.length > 1 ? roundStep((shown[1]! - shown[0]!) / 1.001) : 1);
+    return shown.map((value) => value.toFixed(places).replace(/^-(?=.*[1-9])/, "−").replace(/^-/, ""));
   }
 
   #waveWords(wavesAa: number[]): string[] {
@@ -197,11 +229,4 @@ function place(u: uPlot): { x: number; y: number; left: number; top: number } | 
   const { left, top } = u.cursor;
   if (left === undefined || top === undefined || left < 0) return null;
   return { x: u.posToVal(left, "x"), y: u.posToVal(top, "y"), left, top };
-}
-
-function fluxWord(value: number, splits: (number | null)[]): string {
-  const known = splits.filter((s): s is number => s !== null);
-  const step = known.length > 1 ? Math.abs(known[1]! - known[0]!) : Math.abs(value);
-  const digits = value === 0 ? 1 : Math.max(1, Math.min(6, Math.ceil(Math.log10(Math.abs(value) / step) + 1.001)));
-  return flux(value, digits);
 }
