@@ -78,8 +78,8 @@ def create_app(
     host, port : it listens at · names : further host names it is reached by
     Raises
     ------
-    UsageError : no archive there (no_archive), other than loopback without a token (token_needed), a
-        token of fewer than 16 characters (weak_token)
+    UsageError : other than loopback without a token (token_needed), a token of fewer than 16
+        characters (weak_token), no archive there (no_archive)
     """
     _refuse(token, host)
     keeper = People(people)

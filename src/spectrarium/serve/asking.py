@@ -26,6 +26,7 @@ from .compression import compressed
 from .errors import defect, error_answer
 from .fields import Fields
 from .holding import Holding
+from .visitors import address_of
 
 if TYPE_CHECKING:
     from ..people import People
@@ -52,6 +53,8 @@ class Ask:
 
     served : what the server holds · user : who asks · holding : the archive as they may see it
     query : of the URL · path : its named parts, decoded · body : bytes, all of them
+    headers : names in lower case · where : the whole path · address : of the client
+    secure : it came by https · session : the sign-in it belongs to, if any
     """
 
     served: Served
@@ -62,6 +65,9 @@ class Ask:
     body: bytes
     headers: dict[str, str]
     method: str
+    where: str
+    address: str = ""
+    secure: bool = False
     session: str | None = None
 
     @property
@@ -86,12 +92,7 @@ class Ask:
 
     def need(self, right: str) -> None:
         """Raises UsageError (sign_in, not_allowed) where the user lacks a right."""
-        if self.user.may(right):
-            return
-        if not self.user.signed_in:
-            raise UsageError("sign in first", code="sign_in", remedy="give your token")
-        raise UsageError(f"{self.user.name} may not do that: the right {right!r} is missing",
-                         code="not_allowed", remedy="ask the archive's operator for it")  # fmt: skip
+        self.user.require(right)
 
 
 def _bad_json(what: str) -> UsageError:
@@ -200,8 +201,11 @@ def _answer(handler: Handler, request: Request, body: bytes, anyone: bool) -> Re
                 code="stale_version", remedy="load the page again",
             )  # fmt: skip
         path = {k: str(v).replace(SLASH, "/") for k, v in request.path_params.items()}
-        ask = Ask(served, user, holding, query, path, body, dict(request.headers), request.method,
-                  session)  # fmt: skip
+        ask = Ask(
+            served, user, holding, query, path, body, headers=dict(request.headers),
+            method=request.method, where=request.url.path, address=address_of(request),
+            secure=request.url.scheme == "https", session=session,
+        )  # fmt: skip
         answer = handler(ask)
     except SpectrariumError as error:
         answer = error_answer(error if error.exit_code != 5 else defect(error))

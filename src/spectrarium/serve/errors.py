@@ -14,6 +14,7 @@ from ..domain.errors import (
     TransientError,
     UsageError,
 )
+from ..people.records import ChangedElsewhere
 from .answers import json_answer
 
 log = logging.getLogger("spectrarium.serve")
@@ -49,6 +50,8 @@ def error_record(error: SpectrariumError) -> dict[str, Any]:
     else:
         found = {"code": error.code, "what": "something in Spectrarium went wrong", "where": "",
                  "remedy": "please report it; the server's log says more"}  # fmt: skip
+    if isinstance(error, ChangedElsewhere):
+        return {"error": found | {"revision": error.revision}}
     return {"error": found}
 
 

@@ -76,7 +76,7 @@ def size_of(value: Any) -> int:
     """Bytes that a value keeps, nearly."""
     if isinstance(value, Explorer):
         vectors = value.table.schema.field("vector").type.list_size * 4 * len(value.rows)
-        return 2 * (int(value.table.nbytes) + vectors)  # its search structures are as large
+        return 2 * (int(value.table.nbytes) + int(vectors))  # its search structures are as large
     if isinstance(value, (np.ndarray, memoryview, pa.Table, pa.Array, pa.ChunkedArray)):
         return int(value.nbytes) + 200
     if isinstance(value, (bytes, bytearray, str)):
@@ -131,7 +131,8 @@ class Holdings:
                 if known is not None:
                     self._open.move_to_end((self.version, visibility))
                     return known
-            archive = Archive(self.root, visibility=visibility)
+            limited = {} if visibility.everything else {"visibility": visibility}
+            archive = Archive(self.root, **limited)
             self.version, self._stamp = archive.version, stamp
             held = Holding(archive, visibility, self._cache)
             held = self._open.setdefault((held.version, visibility), held)
