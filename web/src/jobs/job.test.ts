@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { duration, elapsed_s, instant, ordered, pause_ms, problemOf, share, type Job } from './job'
+import { elapsed_s, instant, ordered, pause_ms, problemOf, share, type Job } from './job'
 
 const job = (over: Partial<Job>): Job => ({
   jid: 'j', kind: 'score', title: '', phase: 'EXECUTING', progress: null, started: null, ended: null, log: [], result: null, owner: 'local', ...over,
@@ -26,9 +26,6 @@ describe('time', () => {
     expect(elapsed_s(job({ started: 100, ended: 160 }), 1e12)).toBe(60)
     expect(elapsed_s(job({ started: 100 }), 90_000)).toBe(0)
     expect(elapsed_s(job({}), 5)).toBeNull()
-  })
-  it('is written for people', () => {
-    expect([0.44, 12.4, 59.7, 185, 7440].map(duration)).toEqual(['0.4 s', '12 s', '1 min 00 s', '3 min 05 s', '2 h 04 min'])
   })
 })
 

@@ -22,7 +22,8 @@ export interface Job {
   result: { selection?: string; stack?: boolean; map?: string; score?: string } | null
   error?: Problem | string | null
   owner: string
-  mine?: boolean
+  /** It was asked to stop and has not yet. */
+  cancelling?: boolean
 }
 
 export const PHASES: Readonly<Record<Phase, string>> = {
@@ -58,20 +59,6 @@ export function elapsed_s(job: Pick<Job, 'started' | 'ended'>, now_ms: number): 
   const from = instant(job.started)
   if (from === null) return null
   return Math.max(0, ((instant(job.ended) ?? now_ms) - from) / 1000)
-}
-
-/** "0.4 s", "12 s", "3 min 05 s", "2 h 04 min". */
-export function duration(seconds: number | null): string {
-  if (seconds === null) return ''
-  if (seconds < 9.95) return `${seconds.toFixed(1)} s`
-  const whole = Math.round(seconds)
-  if (whole < 60) return `${whole} s`
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`
-  return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`
-}
-
-function two(n: number): string {
-  return String(n).padStart(2, '0')
 }
 
 /** Live work first, the newest on top; then past work, the last ended on top. */

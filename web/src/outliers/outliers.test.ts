@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { nameOf, scoreTitle, sentence, sigma, total, where, type Strange } from './answers'
 import { columnsIn, moved } from './moves'
+import { isReady, offered, ready } from './scores'
 import { departures, fraction, local, residual } from './place'
 
 const item: Strange = {
@@ -73,4 +74,11 @@ describe('moves', () => {
   it('counts columns', () => {
     expect([columnsIn(100, 200, 8), columnsIn(408, 200, 8), columnsIn(407, 200, 8)]).toEqual([1, 2, 1])
   })
+})
+
+it('tells kept scores from those to be computed', () => {
+  const kept = [{ name: 'mine', model: 'pca', count: 3 }, { name: 'density', model: 'pca', count: 3 }, { name: 'density', model: 'patch', count: 3 }, { name: 'combined', model: 'pca', count: 3 }]
+  expect(ready(kept)).toEqual(['combined', 'density', 'mine'])
+  expect(offered(kept)).toEqual(['reconstruction', 'total', 'spectral', 'spatial'])
+  expect(isReady(kept, 'total')).toBe(false)
 })

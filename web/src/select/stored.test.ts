@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { countText, freeName, same, search, shareLink, union, type Stored } from './stored'
+import { countText, freeName, search, shareLink, type Stored } from './stored'
 
 const stored = (over: Partial<Stored>): Stored => ({
   sid: 's', name: '', about: '', origin: null, count: 0, owner: 'local', mine: true, shared: false, version: 1, created: '', changed: '', missing: 0, revision: 1, ...over,
@@ -26,16 +26,6 @@ it('finds a free name', () => {
   expect(freeName('odd', [])).toBe('odd')
   expect(freeName('Odd', ['odd', 'odd 2'])).toBe('Odd 3')
   expect(freeName('  ', [])).toBe('Selection')
-})
-
-describe('sets', () => {
-  it('unites sorted rows', () => {
-    expect([...union([1, 3, 5], [2, 3, 9])]).toEqual([1, 2, 3, 5, 9])
-    expect([...union([], [])]).toEqual([])
-  })
-  it('compares', () => {
-    expect([same([1, 2], [1, 2]), same([1], [2]), same([1], [])]).toEqual([true, false, false])
-  })
 })
 
 it('shares an address that carries the selection and the view, but no rows', () => {

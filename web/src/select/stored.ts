@@ -44,29 +44,6 @@ export function freeName(wanted: string, taken: readonly string[]): string {
   for (let n = 2; ; n++) if (!used.has(`${bare} ${n}`.toLowerCase())) return `${bare} ${n}`
 }
 
-/** Sorted union of two sorted sets of rows. */
-export function union(a: ArrayLike<number>, b: ArrayLike<number>): Int32Array {
-  const out = new Int32Array(a.length + b.length)
-  let i = 0
-  let j = 0
-  let n = 0
-  while (i < a.length || j < b.length) {
-    const x = i < a.length ? a[i] : Infinity
-    const y = j < b.length ? b[j] : Infinity
-    out[n++] = Math.min(x, y)
-    if (x <= y) i++
-    if (y <= x) j++
-  }
-  return out.slice(0, n)
-}
-
-/** Whether two sorted sets of rows are one. */
-export function same(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
-  if (a.length !== b.length) return false
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
-  return true
-}
-
 /** The address that shows this selection in a screen: what a person sends to another. */
 export function shareLink(base: string, sid: string): string {
   const url = new URL(base)

@@ -1,5 +1,6 @@
 /** Sending a file of spectra to be looked at, and what to declare where it leaves things out. */
 import { ApiError, version } from '../api'
+import { bytes } from '../format'
 
 export interface Uploaded {
   token: string
@@ -58,14 +59,6 @@ export function refusal(file: { name: string; size: number }, limit: number): Up
     }
   }
   return null
-}
-
-/** "64 MiB". */
-export function bytes(n: number): string {
-  for (const [unit, size] of [['GiB', 2 ** 30], ['MiB', 2 ** 20], ['KiB', 2 ** 10]] as const) {
-    if (n >= size) return `${Number((n / size).toPrecision(3))} ${unit}`
-  }
-  return `${n} bytes`
 }
 
 /** Header values are Latin-1: names travel percent-encoded. */

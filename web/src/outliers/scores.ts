@@ -1,0 +1,22 @@
+/** Which scores the archive keeps, and which would have to be computed first. */
+import type { Overview } from '../lib/archive.svelte'
+import { SCORES } from './answers'
+
+type Kept = Overview['scores']
+
+/** Names of kept scores, the usual ones first. */
+export function ready(kept: Kept): string[] {
+  const order = Object.keys(SCORES)
+  const names = [...new Set(kept.map((s) => s.name))]
+  const at = (name: string) => (order.includes(name) ? order.indexOf(name) : order.length)
+  return names.sort((a, b) => at(a) - at(b) || (a < b ? -1 : 1))
+}
+
+export function isReady(kept: Kept, name: string): boolean {
+  return kept.some((s) => s.name === name)
+}
+
+/** Scores that need nothing but time: `label` needs a column, and is asked for under Jobs. */
+export function offered(kept: Kept): string[] {
+  return Object.keys(SCORES).filter((name) => name !== 'label' && !isReady(kept, name))
+}
