@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import difflib
 import os
-import stat
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -13,23 +10,26 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..domain.errors import DataError, UsageError
 from ..domain.spectrum import Spectrum
+from ..domain.visibility import EVERYTHING, Visibility
 from . import index as index_file
 from .codec import id_hash, uid_of
 from .datasets import Dataset
 from .derived import LEARNT as LEARNT
 from .derived import Derived, derived_columns
-from .manifest import Manifest, load
+from .manifest import Manifest
+from .matching import aligned, close_to, from_did, matching, named
 from .pixels import PARTS, Pixels
 from .receipts import newest, with_status
 from .schema import BY_NAME, CATALOGUE
+from .sight import Sight
 from .sky import cone_ranges, separation_deg
+from .snapshot import Rows as Rows
+from .snapshot import Snapshot
 
-Rows = NDArray[np.int64]
 SUMMARY_COLUMNS = (
     "obs_id", "obs_collection", "target_name", "target_class", "s_ra", "s_dec", "t_min",
     "instrument_name", "em_min", "em_max", "snr", "redshift",
@@ -37,26 +37,35 @@ SUMMARY_COLUMNS = (
 
 
 class Archive:
-    """One version of an archive.
+    """One version of an archive, as far as somebody may see it.
+
+    Rows of hidden collections behave as superseded ones do: nothing finds, counts or reads them.
 
     Parameters
     ----------
     root : the archive's folder · version : None = the newest committed one
+    visibility : what may be seen · snapshot : that version, if it is open already
     Raises
     ------
     UsageError : no archive there, no such version, or a newer format
     """
 
-    def __init__(self, root: str | os.PathLike[str], version: int | None = None) -> None:
-        self.root = Path(root).absolute()
-        self.manifest: Manifest = load(self.root, version)
-        self._datasets: dict[str, Dataset] = {}
-        self._index: index_file.Index | None = None
-        self._superseded: Rows | None = None
+    def __init__(
+        self, root: str | os.PathLike[str], version: int | None = None,
+        visibility: Visibility = EVERYTHING, *, snapshot: Snapshot | None = None,
+    ) -> None:  # fmt: skip
+        self._all = snapshot or Snapshot(root, version)
+        self._sight = Sight(self._all, visibility)
+        self.root: Path = self._all.root
+        self.manifest: Manifest = self._all.manifest
+        self.visibility = visibility
         self._columns: dict[str, pa.ChunkedArray] = {}
         self._derived: dict[str, Derived] | None = None
         self._lock = threading.RLock()
-        self.pixels = Pixels(self.dataset("pixels"), self.dataset("grids"))
+
+    def seen_by(self, visibility: Visibility) -> Archive:
+        """The same version for other eyes; what is open is shared."""
+        return Archive(self.root, self.version, visibility, snapshot=self._all)
 
     # what is here -----------------------------------------------------------------------------
 
@@ -65,62 +74,62 @@ class Archive:
         """The version that is open."""
         return self.manifest.version
 
+    @property
+    def restricted(self) -> bool:
+        """True where something may be hidden: what is worked out then is nobody else's answer."""
+        return not self.visibility.everything
+
+    @property
+    def pixels(self) -> Pixels:
+        """The samples. Raises UsageError (not_allowed) where something may be hidden."""
+        self._whole("pixels")
+        return self._all.pixels
+
+    def _whole(self, what: str) -> None:
+        if self.restricted:
+            raise UsageError("this is for whoever may see the whole archive", code="not_allowed",
+                             where=what)  # fmt: skip
+
     def dataset(self, name: str) -> Dataset:
-        """A dataset as of this version. Raises UsageError when it is not part of it."""
-        with self._lock:
-            if name not in self._datasets:
-                pinned = self.manifest.datasets.get(name)
-                if pinned is None:
-                    raise UsageError(f"this archive has no {name!r}", code="no_dataset",
-                                     where=str(self.root))  # fmt: skip
-                self._datasets[name] = Dataset(self.root, name, pinned)
-            return self._datasets[name]
+        """A dataset as of this version. Raises UsageError when it is not part of it.
+
+        Where something may be hidden: of a derived one what may be seen, of others the schema.
+        """
+        return self._sight.dataset(name)
 
     def names(self, prefix: str) -> list[str]:
         """Derived datasets below `prefix`: ``names("labels")`` → their bare names."""
-        return sorted(
-            n.removeprefix(prefix + "/")
-            for n in self.manifest.datasets
-            if n.startswith(prefix + "/")
-        )
+        found = [n for n in self.manifest.datasets if n.startswith(prefix + "/")]
+        return sorted(n.removeprefix(prefix + "/") for n in found if self._sight.there(n))
+
+    def held(self, name: str) -> int:
+        """Rows of a derived table (``embeddings/…``); 0 where there is none."""
+        return self._sight.held(name)
 
     @property
     def index(self) -> index_file.Index:
         """Keys of all catalogue rows."""
-        with self._lock:
-            if self._index is None:
-                entry = dict(self.manifest.index) if self.manifest.index else None
-                self._index = index_file.open_index(
-                    self.root, entry, self.dataset("catalogue"), self.catalogue_rows
-                )
-            return self._index
+        return self._sight.index
 
     @property
     def catalogue_rows(self) -> int:
-        """Rows of the catalogue, superseded ones included."""
-        return int(self.manifest.rows.get("catalogue", 0))
+        """Rows of the catalogue, superseded and hidden ones included: the length of columns.
+
+        Not to be shown: `len` is the number of observations.
+        """
+        return self._all.catalogue_rows
 
     @property
     def superseded(self) -> Rows:
         """Catalogue rows that a later row replaces, ascending."""
-        with self._lock:
-            if self._superseded is None:
-                table = self.dataset("superseded").table()
-                self._superseded = np.sort(table.column("row").to_numpy())
-            return self._superseded
+        return self._sight.superseded
 
     def __len__(self) -> int:
-        return self.catalogue_rows - len(self.superseded)
+        return len(self._sight)
 
     def current(self, rows: Rows) -> Rows:
-        """Those of `rows` that nothing supersedes."""
-        old = self.superseded
-        if not len(old):
-            return rows
-        at = np.searchsorted(old, rows)  # not isin, which would look at all of `old` each time
-        at[at == len(old)] = 0
-        left: Rows = rows[old[at] != rows]
-        return left
+        """Those of `rows` that nothing supersedes and that may be seen."""
+        return self._sight.current(rows)
 
     # one observation --------------------------------------------------------------------------
 
@@ -130,7 +139,7 @@ class Archive:
         Raises UsageError (unknown_id, ambiguous_id), naming candidates.
         """
         if identifier.startswith("ivo://") and "?" in identifier:
-            identifier = _from_did(identifier)
+            identifier = from_did(identifier)
         rows = self.current(self.index.equal("id_hash", id_hash(identifier)))
         for at in [i for i, letter in enumerate(identifier) if letter == ":"]:
             if len(rows):
@@ -146,16 +155,9 @@ class Archive:
                 remedy="say which: " + ", ".join(f"{c}:{identifier}" for c in found[:8]),
             )  # fmt: skip
         raise UsageError(f"no observation is called {identifier!r}", code="unknown_id",
-                         where=str(self.root), remedy=self._nearest_id(identifier))  # fmt: skip
-
-    def _nearest_id(self, identifier: str) -> str:
-        if 0 < self.catalogue_rows <= 200_000:
-            near = difflib.get_close_matches(
-                identifier, self.column("obs_id").to_pylist(), 3, cutoff=0.7
-            )
-            if near:
-                return "did you mean " + " or ".join(near) + "?"
-        return "`spectrarium find` lists what is there"
+                         where=str(self.root), remedy=close_to(
+                             identifier, lambda: self.column("obs_id"), self.catalogue_rows
+                         ))  # fmt: skip
 
     def rows_of(self, uids: Sequence[int] | NDArray[np.int64]) -> Rows:
         """Current catalogue row of each uid; −1 where there is none."""
@@ -185,24 +187,29 @@ class Archive:
     def read_rows(self, rows: Rows | Sequence[int]) -> list[Spectrum]:
         """Spectra at catalogue rows, in the order given."""
         rows = np.asarray(rows, np.int64)
+        self._sight.require(rows)
         first = self.index.value("pixel_row", rows)
         tiles = self.index.value("n_tiles", rows)
-        return self.pixels.read(list(zip(first.tolist(), tiles.tolist(), strict=True)))
+        return self._all.pixels.read(list(zip(first.tolist(), tiles.tolist(), strict=True)))
 
     def window(self, identifier: str | int, lo_aa: float, hi_aa: float) -> Spectrum:
         """Only the samples between two wavelengths (Å, as delivered), reading little else."""
-        row = identifier if isinstance(identifier, int) else self.resolve(identifier)
+        row = self.resolve(identifier) if isinstance(identifier, str) else int(identifier)
         one = np.array([row], np.int64)
+        self._sight.require(one)
         first = int(self.index.value("pixel_row", one)[0])
-        return self.pixels.window(first, int(self.index.value("n_tiles", one)[0]), lo_aa, hi_aa)
+        tiles = int(self.index.value("n_tiles", one)[0])
+        return self._all.pixels.window(first, tiles, lo_aa, hi_aa)
 
     # many observations ------------------------------------------------------------------------
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """A whole catalogue column (all rows), kept in memory once read."""
+        """A whole catalogue column (all rows, null at hidden ones), kept in memory once read."""
+        if not self.restricted:
+            return self._all.column(name)
         with self._lock:
             if name not in self._columns:
-                self._columns[name] = self.dataset("catalogue").table([name]).column(0)
+                self._columns[name] = self._sight.masked(self._all.column(name))
             return self._columns[name]
 
     def catalogue(
@@ -213,9 +220,10 @@ class Archive:
         known = [n for n in names if n in BY_NAME]
         labels = [n for n in names if n not in BY_NAME]
         rows = np.asarray(rows, np.int64)
+        self._sight.require(rows)
         found: dict[str, Any] = {}
         if known and len(rows):
-            table = self.dataset("catalogue").take(rows.tolist(), known)
+            table = self._all.dataset("catalogue").take(rows.tolist(), known)
             found = {name: table.column(name) for name in known}
         elif known:
             found = {name: pa.array([], BY_NAME[name].type) for name in known}
@@ -246,24 +254,17 @@ class Archive:
                 if where is None:
                     raise UsageError(f"there is no column {name!r}", code="no_column")
                 bare = name.removeprefix(where.removeprefix("labels/") + ".")
-                table = self.dataset(where).table(["uid", bare])
-                self._columns[name] = self._align(table, bare)
+                table = self._all.dataset(where).table(["uid", bare])
+                self._columns[name] = self._sight.masked(
+                    aligned(table, bare, self._all.index.column("uid"))
+                )
             return self._columns[name]
-
-    def _align(self, table: pa.Table, column: str) -> pa.ChunkedArray:
-        uids = table.column("uid").to_numpy()
-        order = np.argsort(uids, kind="stable")
-        mine = self.index.column("uid")
-        at = np.searchsorted(uids[order], mine)
-        at[at == len(uids)] = 0
-        hit = (uids[order][at] == mine) if len(uids) else np.zeros(len(mine), bool)
-        take = pa.array(order[at] if len(uids) else np.zeros(len(mine), np.int64), mask=~hit)
-        return pa.chunked_array([table.column(column).combine_chunks().take(take)])
 
     def classes(self, rows: Rows | Sequence[int]) -> list[str | None]:
         """Class of each row: that of the file's own pipeline, else of the label sets, in words."""
-        take = pa.array(np.asarray(rows, np.int64))
-        out: list[str | None] = self.any_column("class").take(take).to_pylist()
+        at = np.asarray(rows, np.int64)
+        self._sight.require(at)
+        out: list[str | None] = self.any_column("class").take(pa.array(at)).to_pylist()
         return out
 
     @property
@@ -315,53 +316,15 @@ class Archive:
         else:
             rows = self.current(np.arange(self.catalogue_rows, dtype=np.int64))
         if target is not None:
-            rows = rows[np.isin(rows, self._named(target))]
+            rows = rows[np.isin(rows, named(target, self.column("target_name")))]
         if where is not None:
             keep = self._matching(where)
             rows = rows[keep[rows]]
         return rows if limit is None else rows[:limit]
 
-    def _named(self, target: str) -> Rows:
-        wanted = _plain_name(target)
-        if not wanted:
-            raise UsageError("the target name is empty", code="bad_target")
-        names = self.column("target_name").to_pylist()
-        return np.array([i for i, n in enumerate(names) if n and _plain_name(n) == wanted],
-                        np.int64)  # fmt: skip
-
     def _matching(self, where: str) -> NDArray[np.bool_]:
-        """(catalogue rows,) True where the condition holds; null counts as false."""
-        # imported when first needed: an eighth of a second that reading processes can spare
-        import duckdb
-
-        from .filters import parse_filter
-
-        condition = parse_filter(where, {**self.columns(), **self.derived})
-        n = self.catalogue_rows
-        row = "__row" + "_" * max([0, *map(len, condition.columns)])  # no column's name
-        data: dict[str, Any] = {row: pa.array(np.arange(n, dtype=np.int64))}
-        for name in condition.columns:
-            values = self.any_column(name)
-            if pa.types.is_floating(values.type):  # NaN would be greater than every number
-                values = pc.if_else(pc.is_nan(values), None, values)
-            data[name] = values
-        table = pa.table(data)
-        out = np.zeros(n, bool)
-        with duckdb.connect(config={"enable_external_access": False, "threads": 2}) as db:
-            db.register("obs", table)
-            try:
-                hits = db.sql(
-                    f"SELECT {row} FROM obs WHERE {condition.sql}",
-                    params={f"p{i}": v for i, v in enumerate(condition.parameters)},
-                ).to_arrow_table()
-            except duckdb.Error as error:
-                raise UsageError(
-                    f"the condition does not fit its columns: {str(error).splitlines()[0]}",
-                    code="bad_filter", where="--where",
-                    remedy="compare numbers with numbers and text with 'text'",
-                ) from error  # fmt: skip
-        out[hits.column(0).to_numpy()] = True
-        return out
+        known = {**self.columns(), **self.derived}
+        return matching(where, known, self.catalogue_rows, self.any_column)
 
     # passes over everything -------------------------------------------------------------------
 
@@ -370,6 +333,7 @@ class Archive:
     ) -> Iterator[tuple[Rows, list[Spectrum]]]:
         """Spectra in batches of flat memory: (catalogue rows, spectra) in storage order."""
         rows = self.find() if rows is None else np.asarray(rows, np.int64)
+        self._sight.require(rows)
         order = np.argsort(self.index.value("pixel_row", rows), kind="stable")
         rows = rows[order]
         tiles = self.index.value("n_tiles", rows)
@@ -389,16 +353,18 @@ class Archive:
         unknown = set(columns) - {"uid", "tile", *PARTS}
         if unknown:
             raise UsageError(f"no pixel columns {sorted(unknown)}", code="no_column")
-        yield from self.pixels.scan(batch_rows, columns)
+        if not self.restricted:
+            yield from self._all.pixels.scan(batch_rows, columns)
+            return
+        raw = self._all.pixels.scan(batch_rows, list(dict.fromkeys(["uid", *columns])))
+        yield from self._sight.pixel_rows(raw, columns)
 
     # receipts ---------------------------------------------------------------------------------
 
     def receipts(self) -> pa.Table:
         """The newest receipts of every file: one row a file, one a quarantined item."""
-        table = self.dataset("receipts").table()
-        if not table.num_rows:
-            return table
-        return newest(table)
+        table = self._all.dataset("receipts").table()
+        return self._sight.receipts(newest(table)) if table.num_rows else table
 
     def quarantine(self) -> list[dict[str, Any]]:
         """What could not be stored: path, member, hdu, row, code, reason, remedy."""
@@ -410,23 +376,9 @@ class Archive:
 
     def status(self) -> dict[str, Any]:
         """Counts for ``status``: observations, files_stored, quarantined, version …"""
-        receipts = self.receipts()
-        bad = with_status(receipts, "bad_item").num_rows
-        held = pc.add(receipts.column("n_stored"), receipts.column("n_unchanged"))
-        found = self.column("obs_collection").take(pa.array(self.find())).value_counts()
-        grouped = {r["values"]: r["counts"] for r in found.to_pylist()}
-        return {
-            "archive": str(self.root), "version": self.version, "format": self.manifest.format,
-            "observations": len(self), "superseded": len(self.superseded),
-            "files_seen": receipts.num_rows - bad,
-            "files_stored": int(pc.sum(pc.greater(held, 0)).as_py() or 0),
-            "not_a_spectrum": with_status(receipts, "not_a_spectrum").num_rows,
-            "quarantined": bad,
-            "collections": dict(sorted(grouped.items())),
-            "labels": self.names("labels"), "models": self.names("embeddings"),
-            "scores": self.names("scores"),
-            "bytes": _bytes_below(self.root),
-        }  # fmt: skip
+        from .status import status
+
+        return status(self)
 
     def table(self, name: str, columns: Collection[str] | None = None) -> pa.Table:
         """A derived table (``embeddings/…``, ``scores/…``, ``labels/…``) as of this version."""
@@ -434,35 +386,6 @@ class Archive:
 
     def verify(self) -> list[DataError]:
         """Read every current spectrum and the index again; what is damaged, as errors."""
-        from .verify import damaged
+        from .verify import verified
 
-        found: list[DataError] = []
-        if self.manifest.index is not None:
-            try:
-                index_file.load(self.root, dict(self.manifest.index))
-            except DataError as error:
-                found.append(error)
-        rows = self.find()
-        for at in range(0, len(rows), 64):
-            found += damaged(self, rows[at : at + 64])
-        return found
-
-
-def _bytes_below(root: Path) -> int:
-    total = 0
-    for path in root.rglob("*"):
-        with contextlib.suppress(OSError):  # a writer's temporary file is gone again
-            facts = path.lstat()
-            total += facts.st_size if stat.S_ISREG(facts.st_mode) else 0
-    return total
-
-
-def _plain_name(name: str) -> str:
-    return "".join(name.lower().replace("_", " ").split())
-
-
-def _from_did(did: str) -> str:
-    from urllib.parse import unquote
-
-    path, query = did.removeprefix("ivo://").split("?", 1)
-    return f"{unquote(path.split('/', 1)[-1])}:{unquote(query)}"
+        return verified(self)

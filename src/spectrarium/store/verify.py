@@ -9,8 +9,23 @@ import pyarrow as pa
 
 from ..domain.errors import DataError
 from ..domain.spectrum import Spectrum
+from . import index as index_file
 from .archive import Archive, Rows
 from .codec import encode
+
+
+def verified(archive: Archive) -> list[DataError]:
+    """What is damaged of an archive: its index, and every current spectrum read again."""
+    found: list[DataError] = []
+    if archive.manifest.index is not None:
+        try:
+            index_file.load(archive.root, dict(archive.manifest.index))
+        except DataError as error:
+            found.append(error)
+    rows = archive.find()
+    for at in range(0, len(rows), 64):
+        found += damaged(archive, rows[at : at + 64])
+    return found
 
 
 def damaged(archive: Archive, rows: Rows) -> list[DataError]:

@@ -38,6 +38,7 @@ from .datasets import (
 from .manifest import FORMAT, NAME, Manifest, commit, disk_error, is_leftover, load, writer_lock
 from .schema import CATALOGUE_SCHEMA, GRID_SCHEMA, RECEIPT_SCHEMA
 from .sky import healpix29
+from .snapshot import Snapshot
 from .staging import PixelRows
 from .summary import summarise
 
@@ -442,9 +443,10 @@ class Writer:
         return entry
 
     def _reopen(self, index: index_file.Index | None) -> None:
-        self.archive = Archive(self.root)
+        snapshot = Snapshot(self.root)
         if index is not None:
-            self.archive._index = index
+            snapshot.take_index(index)
+        self.archive = Archive(self.root, snapshot=snapshot)
 
     # derived tables ---------------------------------------------------------------------------
 
