@@ -192,7 +192,7 @@ def _read_frame(stream: Any) -> bytes | None:
         return None
 
 
-def _dumps(value: Any) -> bytes:
+def dumps(value: Any) -> bytes:
     """Pickled; read-only mappings, which pickle leaves out, too."""
     buffer = io.BytesIO()
     pickler = pickle.Pickler(buffer, protocol=5)
@@ -214,7 +214,7 @@ def serve() -> None:
     os.dup2(2, 1)  # whatever libraries print must not get among the answers
     while (frame := _read_frame(incoming)) is not None:
         try:
-            _answer(pickle.loads(frame), lambda *answer: _write_frame(outgoing, _dumps(answer)))
+            _answer(pickle.loads(frame), lambda *answer: _write_frame(outgoing, dumps(answer)))
         except BrokenPipeError:
             return
 

@@ -144,6 +144,15 @@ def _file(path: str, lists: bool) -> Iterator[InputFile]:
         yield InputFile(path, "file", size, mtime)
 
 
+def unpackable(path: str) -> InputFile | None:
+    """A file as a zip or tar, whole; None for any other, a list of paths among them."""
+    head = _head(path, _TAR_HEAD)
+    size = os.path.getsize(path)
+    if head[:4] == _ZIP and _zip_entries(path):
+        return InputFile(path, "zip", size)
+    return InputFile(path, "tar", size) if _is_tar(path, head) else None
+
+
 def _head(path: str, size: int) -> bytes:
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:

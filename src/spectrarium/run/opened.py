@@ -122,7 +122,8 @@ def drawn_row(archive: Archive, row: int, view: View) -> Drawn:
 
     Raises
     ------
-    UsageError : unknown_medium (a conversion of what is in an unknown one), no_coverage, no_order
+    UsageError : unknown_medium (a conversion of what is in an unknown one), no_order
+    A window without samples gives none.
     """
     names = ["em_min", "em_max", "em_xel", "em_pixel_kms", "medium", "n_orders", "obs_id",
              "obs_collection"]  # fmt: skip
@@ -131,7 +132,7 @@ def drawn_row(archive: Archive, row: int, view: View) -> Drawn:
     if window is None or view.order is not None:
         spectrum = archive.read_rows([row])[0]
     else:
-        spectrum = archive.window(row, *window)
+        spectrum = _window(archive, row, *window)
     whole = {
         "n": facts["em_xel"], "orders": facts["n_orders"] or 0,
         "id": f"{facts['obs_collection']}:{facts['obs_id']}",
@@ -139,6 +140,15 @@ def drawn_row(archive: Archive, row: int, view: View) -> Drawn:
     }  # fmt: skip
     ends = [None if facts[k] is None else facts[k] * 1e10 for k in ("em_min", "em_max")]
     return _drawn(spectrum, view, whole, ends)
+
+
+def _window(archive: Archive, row: int, low: float, high: float) -> Spectrum:
+    try:
+        return archive.window(row, low, high)
+    except UsageError as error:
+        if error.code != "no_coverage":
+            raise
+        return archive.read_rows([row])[0]  # a gap: nothing to draw, but what it is can be told
 
 
 def drawn(spectrum: Spectrum, view: View, identifier: str = "") -> Drawn:
@@ -188,12 +198,7 @@ def _drawn(
     samples = _joined([p for p in parts if p.wave.size])
     first, last = (None if e is None else float(_converted(np.array([e]), delivered, view)[0])
                    for e in ends)  # fmt: skip
-    low = view.lo_aa if view.lo_aa is not None else None
-    inside = _inside(samples, low, view.hi_aa)
-    if not inside.wave.size:
-        raise UsageError("no sample lies in the window", code="no_coverage",
-                         where=str(whole["id"]),
-                         remedy="choose a window that it covers")  # fmt: skip
+    inside = _inside(samples, view.lo_aa, view.hi_aa)
     exact = inside.wave.size <= EXACT_TIMES * view.width
     about = _about(spectrum, notes) | whole | {
         "first_aa": first, "last_aa": last, "exact": exact, "smooth": view.smooth,
