@@ -19,7 +19,7 @@ from . import index as index_file
 from .codec import id_hash, uid_of
 from .datasets import Dataset
 from .derived import LEARNT as LEARNT
-from .derived import Derived, derived_columns
+from .derived import Derived, classes, derived_columns
 from .manifest import Manifest
 from .matching import aligned, close_to, from_did, matching, named
 from .pixels import PARTS, Pixels
@@ -228,7 +228,7 @@ class Archive:
         elif known:
             found = {name: pa.array([], BY_NAME[name].type) for name in known}
         for name in labels:
-            found[name] = self.label_column(name).take(pa.array(rows))
+            found[name] = self.any_column(name).take(pa.array(rows))
         return pa.table({name: found[name] for name in names})
 
     def columns(self) -> dict[str, str]:
@@ -264,7 +264,10 @@ class Archive:
         """Class of each row: that of the file's own pipeline, else of the label sets, in words."""
         at = np.asarray(rows, np.int64)
         self._sight.require(at)
-        out: list[str | None] = self.any_column("class").take(pa.array(at)).to_pylist()
+        with self._lock:  # of a label set with numbers called ``class`` these are not the words
+            if "\x00class" not in self._columns:
+                self._columns["\x00class"] = classes(self)
+            out: list[str | None] = self._columns["\x00class"].take(pa.array(at)).to_pylist()
         return out
 
     @property
