@@ -54,8 +54,10 @@ def derived_columns(archive: Archive) -> dict[str, Derived]:
     found += _joined(archive)
     found += _maps(archive)
     found += _scores(archive)
-    there = archive.columns()
-    return {d.name: d for d in found if d.name == "class" or d.name not in there}
+    there = set(archive.columns())
+    if "class" in there and not _is_number(archive.label_column("class").type):
+        there.remove("class")  # what a file or any label set says, rather than one set alone
+    return {d.name: d for d in found if d.name not in there}
 
 
 # class and labels -----------------------------------------------------------------------------
