@@ -32,6 +32,7 @@ VERBS = {
     "map": "A 2-D layout of what is embedded, to look at.",
     "meaning": "What the numbers of a model mean: physics, or nuisance?",
     "evaluate": "The science benchmark: every encoder against chance, pixels and PCA.",
+    "serve": "The page: explore an archive in the browser.",
     "export": "Write observations as files that other programs read.",
     "mock": "Make a mock survey with known truth.",
     "compact": "Merge small files and rebuild the index.",

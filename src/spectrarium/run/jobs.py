@@ -208,6 +208,11 @@ class Jobs:
             self._results.pop(jid, None)
             self._unwritten.pop(jid, None)
 
+    def stop(self) -> None:
+        """Ask all jobs to stop; takes no lock, so that a signal handler may call it."""
+        for one in list(self._jobs.values()):
+            one.watcher.cancel()
+
     def close(self, wait_s: float = 1.0) -> None:
         """Stop everything: what does not end within `wait_s` is remembered as aborted."""
         with self._lock:

@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute
 
 from ..domain.errors import UsageError
 from ..people import People
+from ..store.manifest import load
 from .errors import defect, error_answer
 from .guard import Guard, is_loopback, names_of
 from .holding import Holdings
@@ -55,6 +56,12 @@ class Served:
             found: T = self._kept[name]
             return found
 
+    def stop(self) -> None:
+        """Ask what is at work to stop, without waiting for it."""
+        for one in list(self._kept.values()):
+            if hasattr(one, "stop"):
+                one.stop()
+
     def close(self) -> None:
         """Close what was kept."""
         with self._lock:
@@ -82,6 +89,7 @@ def create_app(
         characters (weak_token), no archive there (no_archive)
     """
     _refuse(token, host)
+    load(archive)
     keeper = People(people)
     keeper.tidy()
     if token is not None:

@@ -133,7 +133,10 @@ def _endpoint(handler: Handler, *, slow: bool, upload: bool, anyone: bool) -> En
                 if await request.is_disconnected():  # it was given up while it waited
                     return Response(status_code=499)
                 answer = partial(_answer, handler, request, body, anyone)
-                return await anyio.to_thread.run_sync(answer, limiter=_threads(slow))
+                # left alone when the server ends: nothing else cancels a request
+                return await anyio.to_thread.run_sync(
+                    answer, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True
+                )
         except SpectrariumError as error:
             return error_answer(error)
 
@@ -151,10 +154,6 @@ def _limiter(slow: bool) -> anyio.CapacityLimiter:
     if limiter.statistics().tasks_waiting >= WAITING:
         raise TransientError("the server is busy", code="busy", remedy="try again in a moment")
     return limiter
-
-
-def _threads(slow: bool) -> anyio.CapacityLimiter:
-    return anyio.CapacityLimiter(1)  # the turn is taken already
 
 
 async def _body(request: Request, limit: int) -> bytes:

@@ -119,6 +119,7 @@ class Holdings:
         self._lock = threading.RLock()
         self._open: OrderedDict[tuple[int, Visibility], Holding] = OrderedDict()
         self._stamp: tuple[int, int, int] | None = None
+        self._whole: Archive | None = None
         self.version = -1
         """The newest version seen."""
 
@@ -131,9 +132,10 @@ class Holdings:
                 if known is not None:
                     self._open.move_to_end((self.version, visibility))
                     return known
-            limited = {} if visibility.everything else {"visibility": visibility}
-            archive = Archive(self.root, **limited)
-            self.version, self._stamp = archive.version, stamp
+            if self._whole is None or stamp is None or stamp != self._stamp:
+                self._whole = Archive(self.root)
+            self.version, self._stamp = self._whole.version, stamp
+            archive = self._whole.seen_by(visibility)
             held = Holding(archive, visibility, self._cache)
             held = self._open.setdefault((held.version, visibility), held)
             while len(self._open) > HELD:

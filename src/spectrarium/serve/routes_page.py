@@ -66,7 +66,7 @@ async def page(request: Request) -> Response:
     """The document; scripts turn its address into a screen."""
     found = await anyio.to_thread.run_sync(_files.get, "index.html")
     if found is None:
-        return PlainTextResponse(NOT_BUILT, 503, {"Cache-Control": "no-store"})
+        return PlainTextResponse(NOT_BUILT, 200, {"Cache-Control": "no-store"})
     return HTMLResponse(found[0], headers={"Cache-Control": "no-cache"})
 
 

@@ -42,10 +42,12 @@ class Visitors:
         """
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
-            self._patient(request)
+            self._refuse_hasty(address_of(request))
             user = self._people.users.by_token(token.strip())
+            if user is None and self.open:
+                return self._people.users.local(), None
             if user is None:
-                self._note_failure(request)
+                self._failure(address_of(request))
                 raise UsageError("this token is not known here", code="sign_in",
                                  remedy="ask the archive's operator for a token")  # fmt: skip
             return user, None
@@ -75,12 +77,6 @@ class Visitors:
         """Let the browser keep a session, out of every script's reach."""
         answer.set_cookie(self.cookie, session, max_age=SESSION_DAYS * 86400, path="/",
                           secure=secure, httponly=True, samesite="strict")  # fmt: skip
-
-    def _patient(self, request: Request) -> None:
-        self._refuse_hasty(address_of(request))
-
-    def _note_failure(self, request: Request) -> None:
-        self._failure(address_of(request))
 
     def _refuse_hasty(self, address: str) -> None:
         now = time.monotonic()

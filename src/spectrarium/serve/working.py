@@ -39,9 +39,13 @@ class Working:
             values[name] = plain(values[name])
         self._people.jobs.put(JobRecord(**values))
 
+    def stop(self) -> None:
+        """Ask all jobs to stop."""
+        self.jobs.stop()
+
     def close(self) -> None:
         """Stop all jobs; soon."""
-        self.jobs.close()
+        self.jobs.close(wait_s=0.4)
         self._lock.release()
 
 

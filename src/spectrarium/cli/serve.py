@@ -1,0 +1,71 @@
+"""``spectrarium serve``."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+
+import click
+
+from ..settings import Settings, headless
+from .output import archive_only, console
+
+
+@click.command()
+@archive_only
+@click.option("--host", default=None, help="Address to listen at [default: 127.0.0.1, this "
+              "machine only]; any other needs a token.")  # fmt: skip
+@click.option("--port", type=click.IntRange(0, 65535), default=None,
+              help="Port [default: 8600]; 0 takes any free one.")  # fmt: skip
+@click.option("--token", default=None, help="Whoever gives it is the operator, others are guests; "
+              "16 characters or more. Better kept in $SPECTRARIUM_TOKEN.")  # fmt: skip
+@click.option("--name", "names", multiple=True, metavar="HOST",
+              help="A further name this server is reached by, behind a proxy.")  # fmt: skip
+@click.option("--people", type=click.Path(path_type=Path, dir_okay=False), default=None,
+              help="File of what people keep [default: beside the archive].")  # fmt: skip
+@click.option("--no-browser", is_flag=True, help="Do not open the page.")
+def command(
+    folder: Path | None, host: str | None, port: int | None, token: str | None,
+    names: tuple[str, ...], people: Path | None, no_browser: bool,
+) -> None:  # fmt: skip
+    """The page: explore an archive in the browser. Ctrl-C ends it."""
+    from ..people import people_beside
+    from ..serve.app import create_app
+    from ..serve.running import leave, listening_socket, serve
+
+    settings = Settings()
+    folder = (folder or settings.archive).absolute()
+    host = host or settings.host
+    token = token if token is not None else settings.secret()
+    listener = listening_socket(host, settings.port if port is None else port)
+    number = int(listener.getsockname()[1])
+    try:
+        app = create_app(
+            folder, people or settings.people or people_beside(folder), token=token, host=host,
+            port=number, names=(*names, *settings.names), upload_bytes=settings.upload_mib << 20,
+        )  # fmt: skip
+    except BaseException:
+        listener.close()
+        raise
+    url = f"http://{_shown(host)}:{number}"
+
+    def ready() -> None:
+        console.print(f"{folder.name}: {url}", markup=False, soft_wrap=True)
+        if _shown(host) != host.strip("[]") and ":" not in host:
+            console.print(f"listening at {host}, port {number}", markup=False, soft_wrap=True)
+        console.print("[dim]Ctrl-C ends it[/]")
+        if not (no_browser or headless()):
+            webbrowser.open(url)
+
+    serve(app, listener, ready)
+    leave()
+
+
+def _shown(host: str) -> str:
+    """The address as this machine's own browser can use it."""
+    host = host.strip("[]")
+    if host in ("0.0.0.0", ""):
+        return "127.0.0.1"
+    if host == "::":
+        return "[::1]"
+    return f"[{host}]" if ":" in host else host
