@@ -21,7 +21,8 @@ _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 <VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"\
  xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
 <RESOURCE type="results">
-<COOSYS ID="sky" system="ICRS"/>
+"""
+_FRAMES = """<COOSYS ID="sky" system="ICRS"/>
 <TIMESYS ID="mjd_utc" timeorigin="MJD-origin" timescale="UTC" refposition="UNKNOWN"/>
 <TIMESYS ID="jd_tdb" timeorigin="JD-origin" timescale="TDB" refposition="BARYCENTER"/>
 """
@@ -41,6 +42,7 @@ def votable(table: pa.Table, name: str, about: Mapping[str, str]) -> bytes:
     """
     text = [_HEAD]
     text += [f"<INFO name={_attr(k)} value={_attr(v)}/>\n" for k, v in about.items() if v]
+    text.append(_FRAMES)
     text.append(f'<TABLE name={_attr(name)} nrows="{table.num_rows}">\n')
     columns = [_wire(table.column(i)) for i in range(table.num_columns)]
     text += [_field(f, kind) for f, (_, _, kind) in zip(table.schema, columns, strict=True)]
@@ -78,11 +80,12 @@ def _letters(column: pa.ChunkedArray, unknown: NDArray[np.bool_]) -> Wire:
     """Words in fields of one width: ASCII as char, the others as 16-bit unicodeChar."""
     words = ["" if v is None else _text(v) for v in column.to_pylist()]
     longest = max(1, max(map(len, words), default=1))
+    size = f' arraysize="{longest}"' if longest > 1 else ""
     if all(map(str.isascii, words)):
-        return np.array(words, f"S{longest}"), unknown, f'datatype="char" arraysize="{longest}"'
+        return np.array(words, f"S{longest}"), unknown, f'datatype="char"{size}'
     codes = np.array(words, f"U{longest}").view(np.uint32).reshape(len(words), longest)
     codes = np.where(codes > 0xFFFF, 0xFFFD, codes)  # VOTable knows none beyond the first plane
-    return codes.astype(">u2"), unknown, f'datatype="unicodeChar" arraysize="{longest}"'
+    return codes.astype(">u2"), unknown, f'datatype="unicodeChar"{size}'
 
 
 def _text(value: Any) -> str:
