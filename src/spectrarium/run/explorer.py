@@ -92,12 +92,14 @@ class Explorer:
         """What to search with: the exact index, or the approximate one of `least` rows or more.
 
         least : None = `index.APPROXIMATE_FROM` · The approximate one is made when there is none;
-        of a past version it is neither kept nor may it push out the newest one's.
+        of a past version, or of what only some may see, it is neither kept nor may it push out the
+        newest one's.
         """
         if exact or len(self.index) < max(APPROXIMATE_FROM if least is None else least, LEAST_ROWS):
             return self.index
         if self._near is None:
             newest = newest_manifest(self.archive.root).version == self.archive.version
+            newest = newest and not self.archive.restricted
             prints = self.archive.index.value("fingerprint", self.rows)
             self._near = indexed(self.archive.root, self.name, self.index, prints,
                                  progress=progress, keep=newest)  # fmt: skip
@@ -230,7 +232,7 @@ def refuse_other_encoder(archive: Archive, model: str | None, encoder: str | Non
 
 
 def _named(archive: Archive, model: str) -> str:
-    if model in archive.names("trained") and not archive.manifest.rows.get(f"embeddings/{model}"):
+    if model in archive.names("trained") and not archive.held(f"embeddings/{model}"):
         raise UsageError(
             f"{model} is trained, but nothing is embedded with it yet", code="no_model",
             remedy=f"run `spectrarium embed --encoder {model.split('.')[0]}`",
@@ -240,7 +242,7 @@ def _named(archive: Archive, model: str) -> str:
 
 def _candidates(archive: Archive, encoder: str | None) -> list[str]:
     """Embeddings that may be asked, the one to try first coming first."""
-    held = {n: archive.manifest.rows.get(f"embeddings/{n}", 0) for n in archive.names("embeddings")}
+    held = {n: archive.held(f"embeddings/{n}") for n in archive.names("embeddings")}
     idle = sorted({*archive.names("trained"), *held} - {n for n, rows in held.items() if rows})
     kinds = sorted({n.split(".", 1)[0] for n in held})
     of = {n for n in held if encoder in (None, n.split(".", 1)[0])}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..domain.errors import TransientError, UsageError
 from ..domain.progress import Progress, Silent
+from ..domain.visibility import EVERYTHING, Visibility
 from ..explore.layout import (
     LEAST_POINTS,
     Layout,
@@ -76,6 +77,7 @@ def layouts(
     seed: int | None = None,
     refit: bool = False,
     version: int | None = None,
+    visibility: Visibility = EVERYTHING,
     progress: Progress | None = None,
     wait_s: float = 60.0,
 ) -> list[Map]:
@@ -85,10 +87,11 @@ def layouts(
     is laid out anew when asked to, for another seed, or when the model was fitted again.
 
     encoder, model : only this encoder's embeddings, or only this one; None = all
+    visibility : of the asker; a map of only a part of what there is is not kept
     Raises UsageError for unknown names, and when no embedding has enough points.
     """
     method_named(method)
-    archive = Archive(root, version)
+    archive = Archive(root, version, visibility)
     allowed = None if where is None else archive.find(where=where)
     maps: list[Map] = []
     problems: list[UsageError] = []
@@ -100,7 +103,7 @@ def layouts(
                 raise
             problems.append(error)
             continue
-        if version is None and (found.made or found.new):
+        if version is None and not archive.restricted and (found.made or found.new):
             _keep(archive, found, where, progress or Silent(), min(wait_s, KEEP_WAIT_S))
         maps.append(found)
     if not maps and problems:
@@ -122,7 +125,7 @@ def embeddings_of(
             code="no_model",
             remedy="models: " + (", ".join(there) or "none yet; run `spectrarium embed`"),
         )  # fmt: skip
-    return sorted(names, key=lambda n: (-archive.manifest.rows.get(f"embeddings/{n}", 0), n))
+    return sorted(names, key=lambda n: (-archive.held(f"embeddings/{n}"), n))
 
 
 def _one(
@@ -157,7 +160,7 @@ def _full(name: str, method: str, where: str | None) -> str:
 
 def _stored(archive: Archive, full: str, explorer: Explorer, seed: int | None) -> pa.Table | None:
     """The map there is, unless it is of another model or seed."""
-    if full not in archive.manifest.datasets:
+    if not archive.has(full):
         return None
     table = archive.table(full)
     meta = table.schema.metadata or {}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..domain.derived import NoiseSource
 from ..domain.errors import TransientError, UsageError
 from ..domain.progress import Progress, Silent
+from ..domain.visibility import EVERYTHING, Visibility
 from ..explore.information import LatentScores, latent_scores
 from ..explore.meaning import (
     LEAST_OBJECTS,
@@ -125,6 +126,7 @@ def meaning(
     where: str | None = None,
     seed: int = 0,
     version: int | None = None,
+    visibility: Visibility = EVERYTHING,
     progress: Progress | None = None,
 ) -> list[Meaning]:
     """What each embedding asked for knows of physics and of nuisances, largest first.
@@ -133,7 +135,7 @@ def meaning(
         which spectra are of one object; None = by sky and name
     Raises UsageError for unknown names, and when no embedding has 20 objects.
     """
-    archive = Archive(root, version)
+    archive = Archive(root, version, visibility)
     allowed = None if where is None else archive.find(where=where)
     names = embeddings_of(archive, encoder, model)
     for column in against:

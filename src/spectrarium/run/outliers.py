@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..domain.derived import Region
 from ..domain.errors import UsageError
 from ..domain.progress import Progress, Silent
+from ..domain.visibility import EVERYTHING, Visibility
 from ..embed.prepare import Prepared
 from ..explore.combine import Bins, in_bins
 from ..explore.explain import regions
@@ -47,6 +48,7 @@ def outliers(
     distance: str | None = None,
     seen_in_bins_of: str | None = None,
     version: int | None = None,
+    visibility: Visibility = EVERYTHING,
     progress: Progress | None = None,
     wait_s: float = 60.0,
 ) -> Outliers:
@@ -62,11 +64,12 @@ def outliers(
     distance : column of distances, for the score ``spatial`` in space instead of on the sky
     seen_in_bins_of : column within whose bins objects are ranked; the strangest of each bin come
         first
+    visibility : of the asker; scores that are worked out with a part hidden are not kept
     """
     if k < 1:
         raise UsageError(f"k is {k}", code="bad_k", remedy="ask for one outlier or more")
     asked = Asked(canonical(score), label, distance)
-    archive = Archive(root, version)
+    archive = Archive(root, version, visibility)
     names = _embeddings(archive, model, encoder)
     for column, option in ((label, "--label"), (distance, "--distance"),
                            (seen_in_bins_of, "--seen-in-bins-of")):  # fmt: skip
@@ -131,7 +134,9 @@ def _candidates(
         meta = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
         out.correlation[name] = float(meta.pop("snr_correlation", "nan"))
         if missing := int(meta.pop("not_searched", "0")):
-            out.notes.append(f"{name}: {unsearched(name, missing)}")
+            out.notes.append(f"{name}: " + (
+                "newer spectra are not searched" if archive.restricted else  # some may be hidden
+                unsearched(name, missing)))  # fmt: skip
         out.facts[name] = {k: v for k, v in meta.items() if k not in _NOT_FACTS}
         here = np.flatnonzero(judged)
         parts.append((rows[here], significance[here], np.full(here.size, number), here))

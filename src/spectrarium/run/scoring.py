@@ -92,6 +92,8 @@ def scored(
 ) -> pa.Table:
     """The scores of one embedding: those kept if nothing came since, else computed and kept.
 
+    keep : False = leave the archive alone; so is it where something is hidden from the asker
+
     Columns: uid, fingerprint, value, significance (null = abstains), snr, noise_source, reason,
     note; metadata: the model, S/N correlation, and what the score says about the whole.
     """
@@ -104,7 +106,7 @@ def scored(
     else:
         tables = _compute(Explorer(archive, name), asked, progress)
     made = {k: _stamped(archive, name, k, t) for k, t in tables.items()}
-    if keep:
+    if keep and not archive.restricted:
         try:
             with open_writer(archive.root, min(wait_s, KEEP_WAIT_S)) as writer:
                 same = writer.archive.manifest.datasets.get(f"embeddings/{name}")
@@ -118,7 +120,7 @@ def scored(
 
 def _kept(archive: Archive, name: str, asked: Asked) -> pa.Table | None:
     full = f"scores/{asked.key}.{name}"
-    if full not in archive.manifest.datasets:
+    if not archive.has(full):
         return None
     stored = archive.table(full)
     fits = _made_of(archive, name, asked).items() <= (stored.schema.metadata or {}).items()

@@ -83,7 +83,9 @@ def _one(archive: Archive, name: str, row: int) -> dict[str, Any]:
             percent(v): [tagger.classes[c] for c in order if said.sets[0, j, c]]
             for j, v in enumerate(tagger.levels)
         }  # fmt: skip
-    at, distance = tagger.guard.nearest(vectors.features[here], NEIGHBOURS + 1)
+    # of many hidden ones a few that may be seen are found among more
+    n = NEIGHBOURS + 1 if not archive.restricted else 20 * NEIGHBOURS
+    at, distance = tagger.guard.nearest(vectors.features[here], n)
     record["neighbours"] = _neighbours(archive, arrays, at[0], distance[0], uid)
     return record
 
@@ -94,8 +96,9 @@ def _neighbours(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The nearest training spectra, itself left out, with the label each taught."""
     uids = arrays["reference-uid"][at]
-    keep = np.flatnonzero(uids != own)[:NEIGHBOURS]
-    rows = archive.rows_of(uids[keep])
+    rows = archive.rows_of(uids)
+    keep = np.flatnonzero((uids != own) & ((rows >= 0) | (not archive.restricted)))[:NEIGHBOURS]
+    rows = rows[keep]
     out = []
     for i, row in zip(keep.tolist(), rows.tolist(), strict=True):
         names = archive.catalogue([row], ["obs_id"]).column(0).to_pylist() if row >= 0 else [None]

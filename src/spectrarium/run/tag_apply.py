@@ -106,7 +106,7 @@ def tag_names(archive: Archive, label: str | None = None) -> list[str]:
 def fresh(archive: Archive, name: str, meta: dict[str, Any]) -> None:
     """Refuse a tagger whose encoder is not the one that its vectors now come from."""
     where = f"embeddings/{meta['embedding']}"
-    there = where in archive.manifest.datasets
+    there = archive.has(where)
     raw = archive.dataset(where).lance.schema.metadata or {} if there else {}
     if raw.get(b"model_id", b"").decode() != meta["encoder"]:
         raise UsageError(

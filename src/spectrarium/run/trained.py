@@ -181,7 +181,8 @@ def model_card(archive: Archive, name: str) -> dict[str, Any]:
 def model_records(archive: Archive) -> list[dict[str, Any]]:
     """Every model: encoder, latent size, coverage, what it was trained on, how many it embedded.
 
-    A model whose folder is damaged is listed with what is wrong under ``damage``.
+    A model whose folder is damaged is listed with what is wrong under ``damage``. Where something
+    may be hidden, what it was trained on is left out: it may have been that.
     """
     made = {m.name: m for m in trained_models(archive)}
     out = []
@@ -201,8 +202,14 @@ def model_records(archive: Archive) -> list[dict[str, Any]]:
             record |= _of_card(model_card(archive, name))
         except DataError as error:
             record["damage"] = error.what
+        if archive.restricted:
+            record = {k: v for k, v in record.items() if k not in _OF_TRAINING}
         out.append(record)
     return out
+
+
+_OF_TRAINING = ("training", "catalogue_rows", "spectra", "objects", "where", "trained_where",
+                "path", "archive_version")  # fmt: skip
 
 
 def _with_training(record: dict[str, Any], model: Trained) -> dict[str, Any]:

@@ -102,6 +102,10 @@ class Archive:
         found = [n for n in self.manifest.datasets if n.startswith(prefix + "/")]
         return sorted(n.removeprefix(prefix + "/") for n in found if self._sight.there(n))
 
+    def has(self, name: str) -> bool:
+        """Whether a dataset (``maps/…``) is part of this version; and something of it to be seen."""
+        return self._sight.there(name)
+
     def held(self, name: str) -> int:
         """Rows of a derived table (``embeddings/…``); 0 where there is none."""
         return self._sight.held(name)
