@@ -26,7 +26,7 @@ CROWD = 20_000
 _CELLS = 260
 _SHAPE = 1.15
 """Width over height of the axes."""
-_PALETTE = (
+PALETTE = (
     ("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v"),
     ("#56b4e9", "P"), ("#8c510a", "X"), ("#7a5fb5", "*"), ("#4d4d4d", "<"),
 )  # fmt: skip
@@ -130,7 +130,7 @@ def _size(n: int) -> tuple[float, float]:
     return float(np.clip(14_000.0 / n, 1.2, 26.0)), float(np.clip(14.0 / n**0.32, 0.25, 0.9))
 
 
-def _cut(name: str, dark: bool) -> ListedColormap:
+def shown_part(name: str, dark: bool) -> ListedColormap:
     """A perceptually uniform map without the end that vanishes into the background."""
     span = np.linspace(0.16, 1.0, 256) if dark else np.linspace(0.0, 0.92, 256)
     return ListedColormap(colormaps[name](span))
@@ -146,7 +146,7 @@ def _density(figure: Figure, axes: Axes, points: NDArray[Any], theme: Style) -> 
     image = np.where(count > 0, count, np.nan)
     drawn = axes.pcolormesh(
         *edges, image.T, norm=LogNorm(1, max(2.0, float(np.nanmax(image)))), rasterized=True,
-        cmap=_cut("cividis", True) if dark else _cut("cividis", False).reversed(),
+        cmap=shown_part("cividis", True) if dark else shown_part("cividis", False).reversed(),
     )  # fmt: skip
     figure.colorbar(drawn, ax=axes, label="Spectra per cell", pad=0.01, aspect=32)
 
@@ -168,8 +168,8 @@ def _numbers(
     if not known.any():
         raise UsageError(f"no point has a value of {colour.label!r}", code="no_values",
                          remedy="colour by another column")  # fmt: skip
-    norm, extend = _robust(values[known])
-    cmap = _cut("viridis", dark)
+    norm, extend = robust_norm(values[known])
+    cmap = shown_part("viridis", dark)
     size, alpha = _size(len(points))
     if not known.all():
         _dots(axes, points[~known], s=0.6 * size, c=theme.band, linewidths=0, zorder=1,
@@ -192,7 +192,7 @@ def _numbers(
     bar.outline.set_visible(False)
 
 
-def _robust(values: NDArray[np.float64]) -> tuple[Normalize, str]:
+def robust_norm(values: NDArray[np.float64]) -> tuple[Normalize, str]:
     """A range that holds 96 % of the values; logarithmic where they span a factor of 4."""
     low, high = np.percentile(values, [2, 98])
     if not high > low:
@@ -232,20 +232,20 @@ def _classes(axes: Axes, points: NDArray[Any], colour: Colour, theme: Style) -> 
         raise UsageError(f"no point has a value of {colour.label!r}", code="no_values",
                          remedy="colour by another column")  # fmt: skip
     shown = [str(n) for n in names[np.lexsort((names, -counts))]]
-    shown = shown[: len(_PALETTE)]
+    shown = shown[: len(PALETTE)]
     size, alpha = _size(len(points))
     crowd = len(points) > 4_000
     rest = np.flatnonzero(~np.isin(words, shown))
     if rest.size:
         _dots(axes, points[rest], s=0.6 * size, c=theme.band, linewidths=0, zorder=1,
                      rasterized=crowd)  # fmt: skip
-    style_of = dict(zip(shown, _PALETTE, strict=False))
+    style_of = dict(zip(shown, PALETTE, strict=False))
     order = np.random.default_rng(0).permutation(np.flatnonzero(np.isin(words, shown)))
     for part in np.array_split(order, 1 if len(points) <= 200 else 24):  # no class hides another
         for name in shown:
             at = part[words[part] == name]
             ink, marker = style_of[name]
-            _dots(axes, points[at], s=size, c=_for(ink, theme), alpha=alpha, linewidths=0,
+            _dots(axes, points[at], s=size, c=ink_on(ink, theme), alpha=alpha, linewidths=0,
                          marker="o" if crowd else marker, rasterized=crowd)  # fmt: skip
     number = dict(zip(names.tolist(), counts.tolist(), strict=True))
     entries = [(style_of[c][0], style_of[c][1], f"{c}  {number[c]}") for c in shown]
@@ -253,14 +253,14 @@ def _classes(axes: Axes, points: NDArray[Any], colour: Colour, theme: Style) -> 
     entries += [(theme.band, "o", f"other  {rest.size - unknown}")] * (rest.size > unknown)
     entries += [(theme.band, "o", f"unknown  {unknown}")] * (unknown > 0)
     handles = [
-        Line2D([], [], color=_for(ink, theme), linestyle="", label=label, markersize=6,
+        Line2D([], [], color=ink_on(ink, theme), linestyle="", label=label, markersize=6,
                marker="o" if crowd else marker) for ink, marker, label in entries
     ]  # fmt: skip
     axes.legend(handles=handles, title=colour.label, loc="upper left", bbox_to_anchor=(1.005, 1.0),
                 borderaxespad=0.0, alignment="left")  # fmt: skip
 
 
-def _for(ink: str, theme: Style) -> str:
+def ink_on(ink: str, theme: Style) -> str:
     """A palette colour bright enough for a dark background."""
     if theme.background == "#ffffff":
         return ink
