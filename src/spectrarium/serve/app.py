@@ -89,6 +89,7 @@ def create_app(
         characters (weak_token), no archive there (no_archive)
     """
     _refuse(token, host)
+    archive = archive.absolute()
     load(archive)
     keeper = People(people)
     keeper.tidy()

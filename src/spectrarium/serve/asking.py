@@ -207,7 +207,7 @@ def _answer(handler: Handler, request: Request, body: bytes, anyone: bool) -> Re
         )  # fmt: skip
         answer = handler(ask)
     except SpectrariumError as error:
-        answer = error_answer(error if error.exit_code != 5 else defect(error))
+        answer = error_answer(error if error.exit_code != 5 else defect(error), served.root)
     except Exception as error:  # noqa: BLE001  the edge: a defect of ours is told as one
         answer = error_answer(defect(error))
     answer.headers["X-Spectrarium-Version"] = str(version)

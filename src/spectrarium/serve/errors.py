@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from starlette.responses import Response
@@ -42,11 +43,16 @@ def status_of(error: SpectrariumError) -> int:
     return 500
 
 
-def error_record(error: SpectrariumError) -> dict[str, Any]:
-    """``{"error": {code, what, where, remedy}}``; of our own defects only that there is one."""
+def error_record(error: SpectrariumError, root: Path | None = None) -> dict[str, Any]:
+    """``{"error": {code, what, where, remedy}}``; of our own defects only that there is one.
+
+    root : folder of the archive, of which clients hear the name only
+    """
     if isinstance(error, (UsageError, DataError, TransientError)):
         found = {"code": error.code, "what": error.what, "where": error.where,
                  "remedy": error.remedy}  # fmt: skip
+        if root is not None:
+            found = {k: v.replace(str(root), root.name) for k, v in found.items()}
     else:
         found = {"code": error.code, "what": "something in Spectrarium went wrong", "where": "",
                  "remedy": "please report it; the server's log says more"}  # fmt: skip
@@ -55,7 +61,7 @@ def error_record(error: SpectrariumError) -> dict[str, Any]:
     return {"error": found}
 
 
-def error_answer(error: SpectrariumError) -> Response:
+def error_answer(error: SpectrariumError, root: Path | None = None) -> Response:
     """The answer to a request that failed."""
     status = status_of(error)
     headers = {}
@@ -63,7 +69,7 @@ def error_answer(error: SpectrariumError) -> Response:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return json_answer(error_record(error), status, headers=headers)
+    return json_answer(error_record(error, root), status, headers=headers)
 
 
 def defect(error: Exception) -> InternalError:
