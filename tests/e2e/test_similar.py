@@ -73,14 +73,14 @@ def test_equals_are_asked_patch_first_and_empty_ones_are_passed_over(copy, monke
         def names(self, prefix):
             return sorted(held) if prefix == "embeddings" else ["aion.a"]
 
-        class manifest:
-            rows = {f"embeddings/{k}": v for k, v in held.items()}  # noqa: RUF012
+        def held(self, name):
+            return held[name.removeprefix("embeddings/")]
 
-    names = explorer_module._candidates(Store(), None)
+    names = explorer_module.candidates(Store(), None)
     assert names == ["conv.a", "patch.a", "pca.a", "dense.a"]
     for encoder in ("gfnet", "aion"):
         with pytest.raises(UsageError) as caught:
-            explorer_module._candidates(Store(), encoder)
+            explorer_module.candidates(Store(), encoder)
         assert f"spectrarium embed --encoder {encoder}" in caught.value.remedy
 
 

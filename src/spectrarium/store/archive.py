@@ -103,7 +103,7 @@ class Archive:
         return sorted(n.removeprefix(prefix + "/") for n in found if self._sight.there(n))
 
     def has(self, name: str) -> bool:
-        """Whether a dataset (``maps/…``) is part of this version; and something of it to be seen."""
+        """Whether a dataset (``maps/…``) is part of this version, with something to be seen."""
         return self._sight.there(name)
 
     def held(self, name: str) -> int:
@@ -195,6 +195,10 @@ class Archive:
         first = self.index.value("pixel_row", rows)
         tiles = self.index.value("n_tiles", rows)
         return self._all.pixels.read(list(zip(first.tolist(), tiles.tolist(), strict=True)))
+
+    def file_seen(self, row: int) -> bool:
+        """Whether everything ever read from the file of an observation may be seen."""
+        return self._sight.file_seen(row)
 
     def window(self, identifier: str | int, lo_aa: float, hi_aa: float) -> Spectrum:
         """Only the samples between two wavelengths (Å, as delivered), reading little else."""
