@@ -23,7 +23,7 @@ from .derived import Derived, classes, derived_columns
 from .manifest import Manifest
 from .matching import aligned, close_to, from_did, matching, named
 from .pixels import PARTS, Pixels
-from .receipts import newest, with_status
+from .receipts import newest, quarantined
 from .schema import BY_NAME, CATALOGUE
 from .sight import Sight
 from .sky import cone_ranges, separation_deg
@@ -310,12 +310,9 @@ class Archive:
         return rows[inside][order], distance[inside][order]
 
     def find(
-        self,
-        where: str | None = None,
-        cone: tuple[float, float, float] | None = None,
-        target: str | None = None,
-        limit: int | None = None,
-    ) -> Rows:
+        self, where: str | None = None, cone: tuple[float, float, float] | None = None,
+        target: str | None = None, limit: int | None = None,
+    ) -> Rows:  # fmt: skip
         """Current catalogue rows that meet every condition given.
 
         where : filter text (see `filters`) · cone : (RA, Dec, radius) in deg
@@ -379,11 +376,8 @@ class Archive:
 
     def quarantine(self) -> list[dict[str, Any]]:
         """What could not be stored: path, member, hdu, row, code, reason, remedy."""
-        keys = ("path", "member", "hdu", "row", "code", "reason", "remedy", "reader", "file_hash")
-        return [
-            {k: record[k] for k in keys}
-            for record in with_status(self.receipts(), "bad_item").to_pylist()
-        ]
+        found: list[dict[str, Any]] = quarantined(self.receipts()).to_pylist()
+        return found
 
     def status(self) -> dict[str, Any]:
         """Counts for ``status``: observations, files_stored, quarantined, version …"""

@@ -32,3 +32,10 @@ def with_status(receipts: pa.Table, status: str) -> pa.Table:
     if not receipts.num_rows:
         return receipts
     return receipts.filter(pc.equal(receipts.column("status"), status))
+
+
+def quarantined(receipts: pa.Table) -> pa.Table:
+    """What could not be stored, and why."""
+    return with_status(receipts, "bad_item").select(
+        ["path", "member", "hdu", "row", "code", "reason", "remedy", "reader", "file_hash"]
+    )
