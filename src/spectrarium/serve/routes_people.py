@@ -145,7 +145,11 @@ def judgements(ask: Ask) -> Response:
     if ask.method == "POST":
         return written(ask, lambda: _judged(ask, ask.json()))
     found = ask.people.judgements.current(ask.user, ask.query.text("score"))
-    return json_answer({"judgements": [_judgement(one) for one in found]})
+    rows = ask.archive.rows_of(np.array([one.uid for one in found], np.int64))
+    return json_answer({"judgements": [
+        _judgement(one) | {"row": int(row) if row >= 0 else None}
+        for one, row in zip(found, rows, strict=True)
+    ]})  # fmt: skip
 
 
 def _judged(ask: Ask, fields: Fields) -> dict[str, Any]:
