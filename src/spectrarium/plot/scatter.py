@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import CenteredNorm, Colormap, LogNorm, Normalize, to_rgb
 from matplotlib.figure import Figure
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from ..domain.errors import UsageError
 from .colour_maps import DIVERGING, colour_map
 from .map import PALETTE, Colour, ink_on, robust_norm
-from .style import DPI, Style, new_figure, settle, style, themed, title
+from .style import DPI, Style, settle, style, themed, title
 
 _DRAWING = threading.Lock()
 """Matplotlib's settings are of the whole process: one picture is drawn at a time."""
@@ -61,7 +62,9 @@ def scatter_png(
         values = None
     theme = style(dark)
     with _DRAWING, themed(theme):
-        figure = new_figure(width, height)
+        dpi = float(np.clip(width / 9.0, 72.0, DPI))  # small pictures have smaller letters
+        figure = Figure((width / dpi, height / dpi), dpi=dpi, layout="constrained")
+        FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         _frame(axes, points, equal)
         cells = _Cells(axes, points, width, height)
@@ -79,7 +82,7 @@ def scatter_png(
                       transform=axes.transAxes, fontsize=8, color=theme.faint)  # fmt: skip
         sink = io.BytesIO()
         settle(figure)
-        figure.savefig(sink, format="png", dpi=DPI, facecolor=figure.get_facecolor())
+        figure.savefig(sink, format="png", dpi=dpi, facecolor=figure.get_facecolor())
     return sink.getvalue()
 
 

@@ -96,12 +96,11 @@ def _defaults(columns: Columns) -> list[str]:
     have = {n.rsplit(".", 1)[-1] for n in wanted} | {"obj_class", "target_class"}
     more = [
         n for n, c in columns.all.items()
-        if c.source.startswith("labels") and not _NOT_FACETS.search(n)
+        if "." in n and c.source.startswith("labels") and not _NOT_FACETS.search(n)
         and n.rsplit(".", 1)[-1] not in have
     ]  # fmt: skip
     joined = {n.rsplit(".", 1)[-1] for n in more if n.startswith("labels.")}
     more = [n for n in more if n.startswith("labels.") or n.rsplit(".", 1)[-1] not in joined]
-    more = [n for n in more if not ("." in n and n.rsplit(".", 1)[-1] in more)]
     return [n for n in (*wanted, *more) if _varies(columns, n)][:MOST_FACETS]
 
 
@@ -109,10 +108,10 @@ def _best(columns: Columns, name: str) -> str | None:
     if not name.startswith("*"):
         return name if name in columns.all else None
     bare = name[1:]
-    own = next((n for n, c in columns.all.items() if n.endswith("." + bare)
-                and c.source.startswith("labels/")), None)  # fmt: skip
-    return next((n for n in (f"labels.{bare}", bare, f"tags.{bare}", own) if n in columns.all),
-                None)  # fmt: skip
+    own = [n for n, c in columns.all.items() if n.endswith("." + bare)
+           and c.source.startswith("labels/") and not n.startswith("tags.")]  # fmt: skip
+    best = (f"labels.{bare}", *own, f"tags.{bare}")
+    return next((n for n in best if n in columns.all), None)
 
 
 def _varies(columns: Columns, name: str) -> bool:
@@ -229,8 +228,8 @@ def binned_of(values: NDArray[np.float64], rows: Rows, time: bool = False) -> Bi
     low, high = np.percentile(some, _KEPT_PERCENT)
     reach = high - low
     # an end that is not far off is the edge itself: nothing is cut for a few values' sake
-    low = some.min() if some.min() >= low - 0.1 * reach else low
-    high = some.max() if some.max() <= high + 0.1 * reach else high
+    low = some.min() if some.min() >= low - reach else low
+    high = some.max() if some.max() <= high + reach else high
     positive = some[some > 0]
     log = not time and some.min() >= 0 and positive.size > 0.99 * some.size and low > 0 and (
         high > _WIDE * low)  # fmt: skip
@@ -250,14 +249,13 @@ def binned_of(values: NDArray[np.float64], rows: Rows, time: bool = False) -> Bi
 
 
 def _tidy(edges: NDArray[np.float64], time: bool) -> NDArray[np.float64]:
-    """Ends rounded outwards in the seventh digit, so that the extremes stay inside."""
-    if time:
-        edges[0], edges[-1] = math.floor(edges[0]), math.ceil(edges[-1])
-        return edges
-    for i, way in ((0, math.floor), (-1, math.ceil)):
-        if edges[i]:
-            unit = 10.0 ** (math.floor(math.log10(abs(edges[i]))) - 6)
-            edges[i] = way(edges[i] / unit) * unit
+    """Ends rounded outwards (in the seventh digit, times to days): the extremes stay inside,
+    below the last edge."""
+    for i in (0, -1):
+        size = math.floor(math.log10(abs(edges[i]))) if edges[i] else 0
+        unit = 1.0 if time else 10.0 ** (size - 6)
+        steps = math.floor(edges[i] / unit)
+        edges[i] = (steps if i == 0 else steps + 1) * unit
     return edges
 
 

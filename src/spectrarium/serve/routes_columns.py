@@ -124,7 +124,7 @@ def map_png(ask: Ask) -> Response:
     cmap = query.text("cmap", "viridis", most=20)
     colour_map(cmap)
     key = ("map.png", x, y, query.text("colour", most=200), cmap, query.flag("dark"),
-           query.integer("width", 1200, 200, 4000), query.integer("height", 900, 150, 4000),
+           query.integer("width", 1200, 50, 4000), query.integer("height", 900, 50, 4000),
            conditions)  # fmt: skip
     picture = ask.holding.cached(key, lambda: scatter_png(
         _axis(columns, x, rows), _axis(columns, y, rows), _colour(columns, key[2], rows),
