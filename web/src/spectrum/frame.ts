@@ -170,7 +170,7 @@ export class Frame {
       labelFont: FONT,
       gap: 4,
       stroke: () => this.#palette.dim,
-      grid: { stroke: () => this.#palette.line, width: 1 },
+      grid: { stroke: () => this.#palette.grid, width: 1 },
       ticks: this.#ticks(),
     };
   }

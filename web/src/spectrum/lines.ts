@@ -113,6 +113,12 @@ function together(
   return out;
 }
 
+/** The weakest weight worth a mark in a window: the wider the window, the fewer lines. */
+export function weightFor(lo: number, hi: number): number {
+  const octaves = Math.log2(hi / lo);
+  return octaves > 0.6 ? 2 : 3;
+}
+
 /** The shown line nearest to a wavelength in velocity, with that velocity in km/s (+ = redward). */
 export function nearestLine(
   shown: readonly Seen[], atAa: number, medium: Medium,

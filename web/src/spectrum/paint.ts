@@ -6,6 +6,8 @@ export interface Palette {
   fg: string;
   dim: string;
   line: string;
+  /** Fainter than `line`: behind the data. */
+  grid: string;
   panel: string;
   accent: string;
   warn: string;
@@ -22,6 +24,7 @@ export function paletteOf(element: Element): Palette {
     fg: of("--fg", "#ddd"),
     dim: of("--dim", "#999"),
     line: of("--line", "#333"),
+    grid: of("--line", "#333333") + "80",
     panel: of("--panel", "#111"),
     accent: of("--accent", "#6af"),
     warn: of("--warn", "#fa0"),
@@ -69,6 +72,8 @@ export function yPixel(u: uPlot, value: number): number {
 
 export interface Stroke {
   colour: string;
+  /** Å between neighbours beyond which the line is broken: nothing was measured between. */
+  gap?: number;
   width?: number;
   alpha?: number;
   dash?: number[];
@@ -86,13 +91,15 @@ export function drawLine(u: uPlot, x: Values, y: Values, how: Stroke): void {
     ctx.lineJoin = "round";
     if (how.dash) ctx.setLineDash(how.dash.map((d) => d * devicePixelRatio));
     ctx.beginPath();
-    if (how.steps) stepPath(u, ctx, x, y, from, to);
-    else linePath(u, ctx, x, y, from, to);
+    if (how.steps) stepPath(u, ctx, x, y, from, to, how.gap ?? Infinity);
+    else linePath(u, ctx, x, y, from, to, how.gap ?? Infinity);
     ctx.stroke();
   });
 }
 
-function linePath(u: uPlot, ctx: CanvasRenderingContext2D, x: Values, y: Values, from: number, to: number): void {
+function linePath(
+  u: uPlot, ctx: CanvasRenderingContext2D, x: Values, y: Values, from: number, to: number, gap: number,
+): void {
   let drawing = false;
   for (let i = from; i < to; i++) {
     const value = y[i]!;
@@ -100,6 +107,7 @@ function linePath(u: uPlot, ctx: CanvasRenderingContext2D, x: Values, y: Values,
       drawing = false;
       continue;
     }
+    if (i > from && x[i]! - x[i - 1]! > gap) drawing = false;
     const px = u.valToPos(x[i]!, "x", true);
     const py = yPixel(u, value);
     if (drawing) ctx.lineTo(px, py);
@@ -108,7 +116,9 @@ function linePath(u: uPlot, ctx: CanvasRenderingContext2D, x: Values, y: Values,
   }
 }
 
-function stepPath(u: uPlot, ctx: CanvasRenderingContext2D, x: Values, y: Values, from: number, to: number): void {
+function stepPath(
+  u: uPlot, ctx: CanvasRenderingContext2D, x: Values, y: Values, from: number, to: number, gap: number,
+): void {
   let drawing = false;
   for (let i = from; i < to; i++) {
     const value = y[i]!;
@@ -116,8 +126,10 @@ function stepPath(u: uPlot, ctx: CanvasRenderingContext2D, x: Values, y: Values,
       drawing = false;
       continue;
     }
-    const left = i > 0 ? (x[i - 1]! + x[i]!) / 2 : x[i]!;
-    const right = i + 1 < x.length ? (x[i]! + x[i + 1]!) / 2 : x[i]!;
+    const apart = (j: number): boolean => j < 1 || j >= x.length || x[j]! - x[j - 1]! > gap;
+    const left = apart(i) ? x[i]! : (x[i - 1]! + x[i]!) / 2;
+    const right = apart(i + 1) ? x[i]! : (x[i]! + x[i + 1]!) / 2;
+    if (apart(i)) drawing = false;
     const py = yPixel(u, value);
     if (drawing) ctx.lineTo(u.valToPos(left, "x", true), py);
     else ctx.moveTo(u.valToPos(left, "x", true), py);
@@ -127,7 +139,9 @@ function stepPath(u: uPlot, ctx: CanvasRenderingContext2D, x: Values, y: Values,
 }
 
 /** A filled band between two arrays; NaN on either side breaks it. */
-export function drawBand(u: uPlot, x: Values, lo: Values, hi: Values, colour: string, alpha: number): void {
+export function drawBand(
+  u: uPlot, x: Values, lo: Values, hi: Values, colour: string, alpha: number, gap = Infinity,
+): void {
   const [from, to] = span(u, x);
   clipped(u, (ctx) => {
     ctx.fillStyle = colour;
@@ -136,6 +150,10 @@ export function drawBand(u: uPlot, x: Values, lo: Values, hi: Values, colour: st
     let start = -1;
     for (let i = from; i <= to; i++) {
       const on = i < to && Number.isFinite(lo[i]!) && Number.isFinite(hi[i]!);
+      if (on && start >= 0 && x[i]! - x[i - 1]! > gap) {
+        bandPath(u, ctx, x, lo, hi, start, i);
+        start = i;
+      }
       if (on && start < 0) start = i;
       if (!on && start >= 0) {
         bandPath(u, ctx, x, lo, hi, start, i);

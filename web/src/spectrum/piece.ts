@@ -41,6 +41,8 @@ export interface Piece {
   /** `flux` with the masked samples taken out: what is drawn in full colour. */
   good: Float32Array;
   about: About;
+  /** Å between neighbours beyond which nothing was measured between them. */
+  gap: number;
   /** Smallest distance of two samples that the eye may ask for. */
   least: number;
 }
@@ -67,8 +69,14 @@ export function pieceOf(table: Table): Piece {
     flags: flagged.some((flag) => flag !== 0 && Number.isFinite(flag)) ? Int32Array.from(flagged) : null,
     // A column's mean already leaves its masked samples out.
     good: about.exact ? flux.map((value, i) => (masked[i] ? NaN : value)) : flux,
+    gap: (about.exact ? 8 : 3.5) * typicalStep(wave),
     least: Math.max(1e-4, (about.last_aa - about.first_aa) / Math.max(8, about.n)) * 4,
   };
+}
+
+function typicalStep(wave: Float64Array): number {
+  if (wave.length < 3) return Infinity;
+  return Float64Array.from({ length: wave.length - 1 }, (_, i) => wave[i + 1] - wave[i]).sort()[wave.length >> 1];
 }
 
 /** Indices of the samples in a window, with one beyond on either side. */

@@ -38,20 +38,20 @@ export function paintScene(u: uPlot, palette: Palette, scene: Scene): void {
 }
 
 function paintSpectrum(u: uPlot, palette: Palette, piece: Piece, scene: Scene): void {
-  const { wave, flux, good, lo, hi, sigma } = piece;
+  const { wave, flux, good, lo, hi, sigma, gap } = piece;
   if (scene.error && sigma) {
-    drawBand(u, wave, flux.map((f, i) => f - sigma[i]), flux.map((f, i) => f + sigma[i]), palette.accent, 0.28);
+    drawBand(u, wave, flux.map((f, i) => f - sigma[i]), flux.map((f, i) => f + sigma[i]), palette.accent, 0.28, gap);
   }
-  if (lo && hi) drawBand(u, wave, lo, hi, palette.fg, 0.28);
+  if (lo && hi) drawBand(u, wave, lo, hi, palette.fg, 0.28, gap);
   const pixels = u.bbox.width / devicePixelRatio;
   const { min, max } = u.scales["x"]!;
   const samples = (wave.length * (max! - min!)) / (wave[wave.length - 1]! - wave[0]!);
   const steps = piece.about.exact && samples < pixels / 4;
   if (scene.mask) {
-    drawLine(u, wave, flux, { colour: palette.dim, alpha: 0.65, width: 1, steps });
+    drawLine(u, wave, flux, { colour: palette.dim, alpha: 0.65, width: 1, steps, gap });
     paintMask(u, palette, piece);
-    drawLine(u, wave, good, { colour: palette.fg, width: 1.1, steps });
-  } else drawLine(u, wave, flux, { colour: palette.fg, width: 1.1, steps });
+    drawLine(u, wave, good, { colour: palette.fg, width: 1.1, steps, gap });
+  } else drawLine(u, wave, flux, { colour: palette.fg, width: 1.1, steps, gap });
 }
 
 /** A strip along the lower edge where samples are masked, and a faint veil over them. */
