@@ -110,7 +110,7 @@ class Page:
                 f"pip install {NODE_PACKAGE}, or python hatch_build.py --with-node"
             )
         command, path = found
-        done = subprocess.run([*command, "--silent", *arguments], cwd=self.web,
+        done = subprocess.run([*command, "--loglevel=error", *arguments], cwd=self.web,
                               env=os.environ | {"PATH": path}, check=False)  # fmt: skip
         if done.returncode:
             raise SystemExit(f"npm {' '.join(arguments)} failed in {self.web}")
