@@ -18,8 +18,9 @@ export interface Job {
   started: string | number | null
   ended: string | number | null
   created?: string | number | null
+  params?: Record<string, unknown>
   log: string[]
-  result: { selection?: string; stack?: boolean; map?: string; score?: string } | null
+  result: { selection?: string; count?: number; stack?: boolean; map?: string; maps?: string[]; score?: string; notes?: string[] } | null
   error?: Problem | string | null
   owner: string
   /** It was asked to stop and has not yet. */

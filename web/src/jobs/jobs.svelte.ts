@@ -7,6 +7,9 @@ export class Jobs {
   all = $state.raw<Job[]>([])
   loaded = $state(false)
   error = $state.raw<ApiError | null>(null)
+  /** The job that is looked at, with its whole log; the list has the last line only. */
+  whole = $state.raw<Job | null>(null)
+  #jid = ''
   #watchers = 0
   #failures = 0
   #timer: ReturnType<typeof setTimeout> | null = null
@@ -18,6 +21,14 @@ export class Jobs {
 
   find(jid: string): Job | undefined {
     return this.all.find((job) => job.jid === jid)
+  }
+
+  /** Looks at one job more closely; '' for none. */
+  lookAt(jid: string): void {
+    if (jid === this.#jid) return
+    this.#jid = jid
+    this.whole = null
+    if (jid) void this.refresh()
   }
 
   /** Looks until the function returned is called; the page's being hidden pauses it. */
@@ -37,8 +48,13 @@ export class Jobs {
     this.#asking?.abort()
     const asking = (this.#asking = new AbortController())
     try {
+      const jid = this.#jid
       const { jobs } = await getJSON<{ jobs: Job[] }>('/jobs', {}, asking.signal)
       this.all = ordered(jobs)
+      if (jid && jobs.some((job) => job.jid === jid)) {
+        const whole = await getJSON<Job>(`/jobs/${encodeURIComponent(jid)}`, {}, asking.signal)
+        if (jid === this.#jid) this.whole = whole
+      }
       this.loaded = true
       this.error = null
       this.#failures = 0
@@ -53,9 +69,12 @@ export class Jobs {
   /** Starts work; resolves with its id. A repeat under the same key starts nothing twice. */
   async start(kind: string, params: Record<string, unknown>): Promise<string> {
     const key = crypto.getRandomValues(new Uint32Array(4)).join('-')
-    const job = await sendJSON<Job>('POST', '/jobs', { kind, params }, { key })
+    const jid =
+      kind === 'stack'
+        ? (await sendJSON<{ job: string }>('POST', '/stack', params, { key })).job
+        : (await sendJSON<Job>('POST', '/jobs', { kind, params }, { key })).jid
     await this.refresh()
-    return job.jid
+    return jid
   }
 
   async cancel(job: Job): Promise<void> {

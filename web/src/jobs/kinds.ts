@@ -30,7 +30,11 @@ export function reasonAgainst(kind: string, overview: Pick<Overview, 'user' | 'w
   return null
 }
 
+/** The server takes so many neighbours or outliers. */
+export const MOST_K = 5000
+
 export interface Answers {
+  name: string
   from: 'where' | 'similar' | 'outliers'
   where: string
   id: string
@@ -42,25 +46,30 @@ export interface Answers {
   seed: string
 }
 
-export const BLANK: Answers = { from: 'where', where: '', id: '', k: 100, model: '', score: 'combined', label: '', method: 'umap', seed: '' }
+export const BLANK: Answers = { name: '', from: 'where', where: '', id: '', k: 100, model: '', score: 'combined', label: '', method: 'umap', seed: '' }
 
 /** What is still missing; null where the job can start. */
-export function lacking(kind: Kind, a: Answers, selected: number): string | null {
-  if (kind === 'stack') return selected ? null : 'Select some observations first.'
+export function lacking(kind: Kind, a: Answers, selected: number, atOnce: number): string | null {
+  if (kind === 'stack') {
+    if (!selected) return 'Select some observations first.'
+    return selected > atOnce ? null : `Up to ${atOnce.toLocaleString('en')} are stacked exactly at once, under the map: no job is needed.`
+  }
   if (kind === 'score') return a.score === 'label' && !a.label ? 'Choose the label to be judged.' : null
   if (kind === 'map') return a.seed && !/^\d+$/.test(a.seed.trim()) ? 'A seed is a whole number.' : null
+  if (!a.name.trim()) return 'Say under what name to keep it.'
   if (a.from === 'where') return a.where.trim() ? null : 'Say a filter.'
   if (a.from === 'similar' && !a.id.trim()) return 'Say which observation.'
-  return Number.isInteger(a.k) && a.k >= 1 && a.k <= 100_000 ? null : 'How many: 1 to 100,000.'
+  return Number.isInteger(a.k) && a.k >= 1 && a.k <= MOST_K ? null : `How many: 1 to ${MOST_K.toLocaleString('en')}.`
 }
 
 /** The parameters that the server is sent. */
 export function params(kind: Kind, a: Answers, rows: ArrayLike<number>): Record<string, unknown> {
   const text = (value: string) => value.trim() || undefined
   if (kind === 'stack') return { rows: Array.from(rows), exact: true }
-  if (kind === 'score') return { score: a.score, model: text(a.model), label: a.score === 'label' ? a.label : undefined, where: undefined }
+  if (kind === 'score') return { score: a.score, model: text(a.model), label: a.score === 'label' ? a.label : undefined }
   if (kind === 'map') return { method: a.method, model: text(a.model), where: text(a.where), seed: a.seed.trim() ? Number(a.seed) : undefined }
-  if (a.from === 'where') return { from: 'where', where: a.where.trim() }
-  if (a.from === 'similar') return { from: 'similar', id: a.id.trim(), k: a.k, model: text(a.model), where: text(a.where) }
-  return { from: 'outliers', score: a.score, k: a.k, where: text(a.where) }
+  const name = a.name.trim()
+  if (a.from === 'where') return { name, where: a.where.trim() }
+  if (a.from === 'similar') return { name, similar: { id: a.id.trim(), k: a.k, model: text(a.model), where: text(a.where) } }
+  return { name, outliers: { score: a.score, k: a.k, where: text(a.where) } }
 }

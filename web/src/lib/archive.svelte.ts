@@ -28,7 +28,7 @@ export interface Overview {
   collections: { name: string; count: number }[]
   embeddings: { name: string; encoder: string; count: number }[]
   maps: ArchiveMap[]
-  scores: { name: string; model: string; count: number }[]
+  scores: { name: string; score: string; model: string; count: number }[]
   tags: { label: string; kind: string; unit: string | null; levels: string[] | null; models: string[]; count: number }[]
   suggested: {
     kiel?: [string, string] | null

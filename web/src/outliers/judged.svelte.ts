@@ -31,7 +31,7 @@ export class Judged {
       this.fresh = 0
     }
     this.#kept.clear()
-    for (const one of judgements) if (mine(one, judgements)) this.#kept.set(one.uid, one)
+    for (const one of judgements) this.#kept.set(one.uid, one)
   }
 
   of(item: Pick<Strange, 'uid' | 'judgement'>): Verdict | null {
@@ -81,9 +81,4 @@ export class Judged {
     this.#here.set(uid, verdict)
     this.fresh++
   }
-}
-
-/** Where several judged one object, the last word counts. */
-function mine(one: Judgement, all: readonly Judgement[]): boolean {
-  return !all.some((other) => other !== one && other.uid === one.uid && other.when > one.when)
 }

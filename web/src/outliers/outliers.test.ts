@@ -77,7 +77,7 @@ describe('moves', () => {
 })
 
 it('tells kept scores from those to be computed', () => {
-  const kept = [{ name: 'mine', model: 'pca', count: 3 }, { name: 'density', model: 'pca', count: 3 }, { name: 'density', model: 'patch', count: 3 }, { name: 'combined', model: 'pca', count: 3 }]
+  const kept = ['mine.pca', 'density.pca', 'density.patch', 'combined.pca'].map((name) => ({ name, score: name.split('.')[0], model: 'pca', count: 3 }))
   expect(ready(kept)).toEqual(['combined', 'density', 'mine'])
   expect(offered(kept)).toEqual(['reconstruction', 'total', 'spectral', 'spatial'])
   expect(isReady(kept, 'total')).toBe(false)

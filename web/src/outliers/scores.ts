@@ -4,16 +4,16 @@ import { SCORES } from './answers'
 
 type Kept = Overview['scores']
 
-/** Names of kept scores, the usual ones first. */
+/** Kept scores, whatever the embedding, the usual ones first. */
 export function ready(kept: Kept): string[] {
   const order = Object.keys(SCORES)
-  const names = [...new Set(kept.map((s) => s.name))]
+  const names = [...new Set(kept.map((s) => s.score))]
   const at = (name: string) => (order.includes(name) ? order.indexOf(name) : order.length)
   return names.sort((a, b) => at(a) - at(b) || (a < b ? -1 : 1))
 }
 
 export function isReady(kept: Kept, name: string): boolean {
-  return kept.some((s) => s.name === name)
+  return kept.some((s) => s.score === name)
 }
 
 /** Scores that need nothing but time: `label` needs a column, and is asked for under Jobs. */

@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest'
 import { countText, freeName, search, shareLink, type Stored } from './stored'
 
 const stored = (over: Partial<Stored>): Stored => ({
-  sid: 's', name: '', about: '', origin: null, count: 0, owner: 'local', mine: true, shared: false, version: 1, created: '', changed: '', missing: 0, revision: 1, ...over,
+  sid: 's', name: '', about: '', origin: null, count: 0, owner: 'local', mine: true, shared: false, version: 1, created: 0, changed: 0, missing: 0, revision: 1, ...over,
 })
 
 describe('search', () => {
   const all = [
-    stored({ sid: 'a', name: 'Odd stars', about: 'broad Hα', changed: '2026-01-01' }),
-    stored({ sid: 'b', name: 'Quasars', origin: { kind: 'map', text: 'lasso on odd corner' }, changed: '2026-02-01' }),
+    stored({ sid: 'a', name: 'Odd stars', about: 'broad Hα', changed: 1 }),
+    stored({ sid: 'b', name: 'Quasars', origin: { kind: 'map', text: 'lasso on odd corner' }, changed: 2 }),
   ]
   it('finds all words anywhere, the newest first', () => {
     expect(search(all, '').map((s) => s.sid)).toEqual(['b', 'a'])

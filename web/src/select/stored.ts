@@ -1,4 +1,5 @@
 /** Selections that the server keeps. */
+import { moment } from '../lib/format'
 
 export interface Stored {
   sid: string
@@ -11,8 +12,9 @@ export interface Stored {
   shared: boolean
   /** Of the archive, when it was saved. */
   version: number
-  created: string
-  changed: string
+  /** Unix seconds. */
+  created: number
+  changed: number
   /** Members that the open version of the archive no longer has. */
   missing: number
   revision: number
@@ -26,13 +28,18 @@ export function search(all: readonly Stored[], text: string): Stored[] {
       const hay = `${s.name} ${s.about} ${s.owner} ${s.origin?.text ?? ''}`.toLowerCase()
       return words.every((w) => hay.includes(w))
     })
-    .sort((a, b) => (a.changed < b.changed ? 1 : a.changed > b.changed ? -1 : 0))
+    .sort((a, b) => b.changed - a.changed)
 }
 
 /** "1,204 · 3 no longer there": what there is of it in the open version. */
 export function countText(s: Pick<Stored, 'count' | 'missing'>): string {
   const count = `${(s.count - s.missing).toLocaleString('en')}`
   return s.missing ? `${count} · ${s.missing.toLocaleString('en')} no longer there` : count
+}
+
+/** Unix seconds → "today 14:05". */
+export function when(seconds: number | null | undefined): string {
+  return seconds == null ? '–' : moment(new Date(seconds * 1000).toISOString())
 }
 
 /** A name that is not taken: "odd", "odd 2", "odd 3". */

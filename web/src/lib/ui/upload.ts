@@ -61,7 +61,7 @@ export function refusal(file: { name: string; size: number }, limit: number): Up
   return null
 }
 
-/** Header values are Latin-1: names travel percent-encoded. */
+/** Header values are Latin-1: names and units (Å) travel percent-encoded. */
 export function headersFor(file: { name: string }, declared: Declared): Record<string, string> {
   const out: Record<string, string> = {
     'Content-Type': 'application/octet-stream',
@@ -70,7 +70,7 @@ export function headersFor(file: { name: string }, declared: Declared): Record<s
   }
   for (const field of Object.keys(HEADERS) as Field[]) {
     const value = declared[field]?.trim()
-    if (value) out[HEADERS[field]] = value
+    if (value) out[HEADERS[field]] = encodeURIComponent(value)
   }
   return out
 }
