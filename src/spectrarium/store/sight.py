@@ -93,6 +93,20 @@ class Sight:
                 remedy="`spectrarium find` lists what is there",
             )  # fmt: skip
 
+    def file_seen(self, row: int) -> bool:
+        """Whether every observation read from the file that `row` came from may be seen.
+
+        The same path or the same bytes: a file may have been ingested from two places.
+        """
+        if self.everything:
+            return True
+        same = np.zeros(len(self.seen), bool)
+        for name in ("access_path", "file_hash"):
+            column = self._all.column(name)
+            if (mine := column[row].as_py()) is not None:
+                same |= pc.fill_null(pc.equal(column, mine), False).to_numpy()
+        return bool(self.seen[same].all())
+
     def masked(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """A column aligned with the catalogue's rows, null where it may not be seen."""
         if self.everything or self.seen.all():
