@@ -64,7 +64,7 @@ def _wire(column: pa.ChunkedArray) -> Wire:
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         single = pa.types.is_float32(kind)
         target = pa.float32() if single else pa.float64()
-        values = np.asarray(column.cast(target).to_numpy(zero_copy_only=False))
+        values = np.asarray(column.cast(target, safe=False).to_numpy(zero_copy_only=False))
         unknown = ~np.isfinite(values) & (unknown | np.isnan(values))
         declared = "float" if single else "double"
         return values.astype(">f4" if single else ">f8"), unknown, f'datatype="{declared}"'

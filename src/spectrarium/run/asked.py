@@ -122,7 +122,7 @@ def _understood(columns: Columns, text: str) -> Found:
             return Found(rows, Asked("filter", text, where=text))
     except UsageError as error:
         problem = error
-    exact = _named(columns, text)
+    exact = _named(columns, text) if _plain(text) else columns.rows[:0]
     if len(exact):
         return Found(exact, Asked("target", text, target=text))
     if problem is not None and _OPERATORS.search(text):

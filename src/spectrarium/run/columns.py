@@ -173,7 +173,7 @@ class Columns:
 
     def _numbers(self, name: str) -> NDArray[np.float64]:
         column = self.archive.any_column(name)
-        values = np.array(column.cast(pa.float64()).to_numpy(), np.float64)
+        values = np.array(column.cast(pa.float64(), safe=False).to_numpy(), np.float64)
         values[~np.isfinite(values)] = np.nan
         return values
 

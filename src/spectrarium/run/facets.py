@@ -254,7 +254,7 @@ def _tidy(edges: NDArray[np.float64], time: bool) -> NDArray[np.float64]:
     for i in (0, -1):
         size = math.floor(math.log10(abs(edges[i]))) if edges[i] else 0
         unit = 1.0 if time else 10.0 ** (size - 6)
-        steps = math.floor(edges[i] / unit)
+        steps = math.floor(round(edges[i] / unit, 3))
         edges[i] = (steps if i == 0 else steps + 1) * unit
     return edges
 
@@ -265,7 +265,7 @@ def sky(columns: Columns, rows: Rows, nside: int = 16) -> dict[str, Any]:
     Raises UsageError (bad_nside).
     """
     order = nside.bit_length() - 1
-    if nside != 1 << order or not 0 <= order <= 8:
+    if not 1 <= nside <= 256 or nside != 1 << order:
         raise UsageError(f"nside {nside} is not a power of 2 from 1 to 256", code="bad_nside",
                          where="nside")  # fmt: skip
     import cdshealpix

@@ -26,8 +26,9 @@ def conditions_of(fields: Fields) -> Conditions:
     if cone is not None and len(cone) != 3:
         raise UsageError(f"a cone is three numbers, not {len(cone)}", code="bad_cone", where="cone",
                          remedy="RA,Dec,radius in degrees: cone=160.25,-59.68,0.5")  # fmt: skip
+    q, where = (_some(fields.text(name, most=TEXT_MOST)) for name in ("q", "where"))
     return Conditions(
-        q=_some(fields.text("q", most=TEXT_MOST)), where=_some(fields.text("where", most=TEXT_MOST)),
+        q=q, where=where,
         cone=None if cone is None else (cone[0], cone[1], cone[2]),
         target=_some(fields.text("target", most=TARGET_MOST)),
     )  # fmt: skip

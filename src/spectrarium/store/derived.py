@@ -264,7 +264,7 @@ def _is_number(kind: Any) -> bool:
 
 
 def _numbers(column: pa.ChunkedArray) -> pa.Array:
-    return _one(column.cast(pa.float64()))
+    return _one(column.cast(pa.float64(), safe=False))
 
 
 def _array(values: NDArray[np.float64]) -> pa.ChunkedArray:
