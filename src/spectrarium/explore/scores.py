@@ -105,12 +105,16 @@ def density(
 
 
 def neighbours_mean(
-    encoder: Encoder, encoded: Encoded, index: ExactIndex, obs_uid: NDArray[Any], k: int = K
-) -> NDArray[np.float32]:
+    encoder: Encoder, vectors: NDArray[np.float32], index: ExactIndex, obs_uid: NDArray[Any],
+    k: int = K,
+) -> NDArray[np.float32]:  # fmt: skip
     """(n, n_pix) what spectra would be if they were like their k nearest others: the mean of those
-    neighbours' reconstructions."""
+    neighbours' reconstructions.
+
+    vectors : (n, d) of the spectra, as the encoder gives them
+    """
     found = index.search(
-        encoded.vectors, min(k, len(index) - 1), model=encoder.ref, exclude=obs_uid
+        vectors, min(k, len(index) - 1), model=encoder.ref, exclude=obs_uid
     )
     return _mean_of(encoder, index, found.obs_uid)
 

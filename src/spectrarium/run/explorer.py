@@ -195,7 +195,7 @@ def covering(
         raise UsageError("the query has no good pixel", code="no_good_pixels",
                          where=_called(spectrum),
                          remedy="`spectrarium show` gives its flags; choose another")  # fmt: skip
-    names = [_named(archive, model)] if model else _candidates(archive, encoder)
+    names = [_named(archive, model)] if model else candidates(archive, encoder)
     reasons = []
     for name in names:
         if explorer is not None and explorer.name == name:
@@ -240,7 +240,7 @@ def _named(archive: Archive, model: str) -> str:
     return model
 
 
-def _candidates(archive: Archive, encoder: str | None) -> list[str]:
+def candidates(archive: Archive, encoder: str | None) -> list[str]:
     """Embeddings that may be asked, the one to try first coming first."""
     held = {n: archive.held(f"embeddings/{n}") for n in archive.names("embeddings")}
     idle = sorted({*archive.names("trained"), *held} - {n for n, rows in held.items() if rows})

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..domain.derived import Region
 from ..domain.errors import UsageError
 from ..domain.progress import Progress, Silent
+from ..domain.spectrum import Spectrum
 from ..domain.visibility import EVERYTHING, Visibility
 from ..embed.prepare import Prepared
 from ..explore.combine import Bins, in_bins
@@ -70,7 +71,7 @@ def outliers(
         raise UsageError(f"k is {k}", code="bad_k", remedy="ask for one outlier or more")
     asked = Asked(canonical(score), label, distance)
     archive = Archive(root, version, visibility)
-    names = _embeddings(archive, model, encoder)
+    names = embeddings_asked(archive, model, encoder)
     for column, option in ((label, "--label"), (distance, "--distance"),
                            (seen_in_bins_of, "--seen-in-bins-of")):  # fmt: skip
         if column is not None:  # before hours of work, not after
@@ -81,12 +82,13 @@ def outliers(
         tables[name] = scored(
             archive, name, asked, progress or Silent(), min(wait_s, KEEP_WAIT_S), version is None
         )
-    candidates = _candidates(archive, tables, where, out)
+    candidates = candidates_of(archive, tables, where, out)
     _answer_all(archive, candidates, k, out)
     return out
 
 
-def _embeddings(archive: Archive, model: str | None, encoder: str | None) -> list[str]:
+def embeddings_asked(archive: Archive, model: str | None, encoder: str | None) -> list[str]:
+    """Embeddings that are meant. Raises UsageError (no_model)."""
     if model is not None:
         refuse_other_encoder(archive, model, encoder)
         load_model(archive, model)  # refuses a name that is none, listing those there are
@@ -104,7 +106,7 @@ def _embeddings(archive: Archive, model: str | None, encoder: str | None) -> lis
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Candidates:
+class Candidates:
     """All judged observations, each by the model it is strangest to.
 
     row, significance : (n,) · name : the embedding · table, at : where its score stands
@@ -117,9 +119,10 @@ class _Candidates:
     tables: list[tuple[str, pa.Table]]
 
 
-def _candidates(
+def candidates_of(
     archive: Archive, tables: dict[str, pa.Table], where: str | None, out: Outliers
-) -> _Candidates:
+) -> Candidates:
+    """All that one or more of the tables (by embedding) judge; what they say goes into `out`."""
     allowed = None if where is None else archive.find(where=where)
     parts: list[tuple[NDArray[Any], ...]] = []
     for number, (name, table) in enumerate(tables.items()):
@@ -144,14 +147,14 @@ def _candidates(
     order = np.lexsort((row, -significance))
     _, first = np.unique(row[order], return_index=True)
     best = order[np.sort(first)]
-    return _Candidates(row[best], significance[best], source[best], at[best], list(tables.items()))
+    return Candidates(row[best], significance[best], source[best], at[best], list(tables.items()))
 
 
 _NOT_FACTS = ("model_id", "weights_hash", "score", "layout", "embedding_version", "catalogue_rows",
               "column")  # fmt: skip
 
 
-def _answer_all(archive: Archive, found: _Candidates, k: int, out: Outliers) -> None:
+def _answer_all(archive: Archive, found: Candidates, k: int, out: Outliers) -> None:
     bins: Bins | None = None
     order = np.arange(len(found.row))
     if out.bins_of is not None and len(found.row):
@@ -167,7 +170,7 @@ def _answer_all(archive: Archive, found: _Candidates, k: int, out: Outliers) -> 
             out.waves[model.ref.model_id] = model.domain.wave_aa
             out.frames[model.ref.model_id] = model.domain.frame
         record = table.slice(int(found.at[i]), 1).to_pylist()[0]
-        answer = _answer(explorers[name], rank, int(found.row[i]), record, out.score)
+        answer = strange_one(explorers[name], rank, int(found.row[i]), record, out.score)
         if bins is not None:
             b = int(bins.which[i])
             answer.bin, answer.bin_rank = bins.name[b], int(bins.rank[i])
@@ -175,15 +178,51 @@ def _answer_all(archive: Archive, found: _Candidates, k: int, out: Outliers) -> 
         out.answers.append(answer)
 
 
-def _answer(explorer: Explorer, rank: int, row: int, record: dict[str, Any], score: str) -> Strange:
-    """One outlier with what was expected of it, where it departs and what that looks like."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """A spectrum as its model sees it, alone in `batch`, and (1, n_pix) what was expected of it."""
+
+    spectrum: Spectrum
+    batch: Prepared
+    expected: NDArray[np.float32]
+
+
+def shown(explorer: Explorer, rows: Rows, score: str) -> dict[int, Shown]:
+    """What a score's pictures are made of, by row; rows that no longer fit the model are missing.
+
+    Spectra of one embedding are best asked for together: networks take many at a time.
+    """
+    archive, model, index = explorer.archive, explorer.model, explorer.index
+    spectra = archive.read_rows(rows)
+    batch, _ = explorer.preparer.batch(spectra)
+    if not len(batch):
+        return {}
+    uids = archive.index.value("uid", np.asarray(rows, np.int64)[batch.index])
+    vectors = index.vectors(index.rows_of(uids))
+    if score in BY_MODEL:
+        expected = model.decode(vectors)
+    else:
+        expected = neighbours_mean(model, vectors, index, uids)
+    return {
+        int(rows[i]): Shown(spectra[i], batch[n : n + 1], expected[n : n + 1])
+        for n, i in enumerate(batch.index.tolist())
+    }
+
+
+def strange_one(
+    explorer: Explorer, rank: int, row: int, record: dict[str, Any], score: str,
+    seen: Shown | None = None,
+) -> Strange:  # fmt: skip
+    """One outlier with what was expected of it, where it departs and what that looks like.
+
+    seen : as `shown` gave it. Raises UsageError (not_covered) where it does not fit any more.
+    """
     archive, model, domain = explorer.archive, explorer.model, explorer.model.domain
-    (spectrum,) = archive.read_rows([row])
-    batch, _ = explorer.preparer.batch([spectrum])
-    encoded = model.encode(batch.flux, batch.ivar)
-    by_model = score in BY_MODEL
-    expected = model.decode(encoded.vectors) if by_model else neighbours_mean(
-        model, encoded, explorer.index, np.array([record["uid"]]))  # fmt: skip
+    seen = seen or shown(explorer, np.array([row], np.int64), score).get(row)
+    if seen is None:
+        raise UsageError("the spectrum does not fit its model any more", code="not_covered",
+                         remedy="run `spectrarium embed` again")  # fmt: skip
+    spectrum, batch, expected = seen.spectrum, seen.batch, seen.expected
     z = redshift_of(archive, spectrum, row)
     looks = triage(
         domain.wave_aa, batch.flux[0], batch.ivar[0], expected[0], model.scatter,
@@ -199,7 +238,7 @@ def _answer(explorer: Explorer, rank: int, row: int, record: dict[str, Any], sco
         row=row, rank=rank, value=record["value"], snr=record["snr"],
         noise_source=record["noise_source"], drivers=drivers, significance=record["significance"],
         reason=record["reason"], model=model.ref.model_id, flux=batch.flux[0], ivar=batch.ivar[0],
-        reconstruction=expected[0], expected_by="model" if by_model else "neighbours",
+        reconstruction=expected[0], expected_by="model" if score in BY_MODEL else "neighbours",
         kind=looks.kind, reasons=looks.reasons, note=record["note"],
         lines=lines,
     )  # fmt: skip

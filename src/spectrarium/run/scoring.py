@@ -97,7 +97,7 @@ def scored(
     Columns: uid, fingerprint, value, significance (null = abstains), snr, noise_source, reason,
     note; metadata: the model, S/N correlation, and what the score says about the whole.
     """
-    stored = _kept(archive, name, asked)
+    stored = kept_scores(archive, name, asked)
     if stored is not None:
         return stored
     if asked.score == COMBINED:
@@ -118,13 +118,20 @@ def scored(
     return made[asked]
 
 
-def _kept(archive: Archive, name: str, asked: Asked) -> pa.Table | None:
+def kept_scores(archive: Archive, name: str, asked: Asked) -> pa.Table | None:
+    """Scores that were computed before and still hold; None = they must be computed."""
     full = f"scores/{asked.key}.{name}"
     if not archive.has(full):
         return None
     stored = archive.table(full)
     fits = _made_of(archive, name, asked).items() <= (stored.schema.metadata or {}).items()
     return stored if fits else None
+
+
+def still_holds(archive: Archive, name: str, table: pa.Table) -> bool:
+    """Whether a kept table of any score is of this version of its embedding and catalogue."""
+    made = _made_of(archive, name, Asked(COMBINED))
+    return made.items() <= (table.schema.metadata or {}).items()
 
 
 def _made_of(archive: Archive, name: str, asked: Asked) -> dict[bytes, bytes]:
