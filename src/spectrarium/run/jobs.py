@@ -131,7 +131,7 @@ class Jobs:
         self._results: OrderedDict[str, Any] = OrderedDict()
         self._unwritten: OrderedDict[str, _Running] = OrderedDict()
         self._wake = threading.Condition(self._lock)
-        self._closed = self._ended = False
+        self._stopping = self._closed = self._ended = False
         self._threads = [
             threading.Thread(target=self._serve, name=f"job {i}", daemon=True)
             for i in range(at_once)
@@ -210,13 +210,14 @@ class Jobs:
 
     def stop(self) -> None:
         """Ask all jobs to stop; takes no lock, so that a signal handler may call it."""
+        self._stopping = True
         for one in list(self._jobs.values()):
             one.watcher.cancel()
 
     def close(self, wait_s: float = 1.0) -> None:
         """Stop everything: what does not end within `wait_s` is remembered as aborted."""
         with self._lock:
-            self._closed = True
+            self._stopping = self._closed = True
             for one in self._jobs.values():
                 one.watcher.cancel()
                 if one.job.phase == "QUEUED":
@@ -256,8 +257,9 @@ class Jobs:
         try:
             result = one.work(one.watcher)
         except SpectrariumError as problem:
-            stopped = problem.code == "cancelled"
-            phase, error = ("ABORTED", _cancelled()) if stopped else ("ERROR", _told(problem))
+            phase, error = "ERROR", _told(problem)
+            if problem.code == "cancelled":
+                phase, error = "ABORTED", _stopped() if self._stopping else _cancelled()
         except Exception as problem:  # a thread's edge: nobody else would hear of it
             log.exception("job %s (%s) failed", one.job.jid, one.job.kind)
             phase, error = "ERROR", _told(_defect(problem))

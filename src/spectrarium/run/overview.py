@@ -38,7 +38,7 @@ def overview(archive: Archive) -> dict[str, Any]:
         "columns": columns,
         "collections": collections(archive),
         "embeddings": [
-            {"name": n, "encoder": encoder_of(n), "count": _held(archive, f"embeddings/{n}")}
+            {"name": n, "encoder": encoder_of(n), "count": archive.held(f"embeddings/{n}")}
             for n in archive.names("embeddings")
         ],
         "maps": maps_there(archive),
@@ -141,7 +141,7 @@ def maps_there(archive: Archive) -> list[dict[str, Any]]:
         record = json.loads(raw[b"layout"])
         found.append({
             "name": name, "method": record["method"], "model": _model_of(name),
-            "count": _held(archive, f"maps/{name}"), "axes": list(record["axes"]),
+            "count": archive.held(f"maps/{name}"), "axes": list(record["axes"]),
             "quality": record["quality"], "placement": record["placement"],
             "where": json.loads(raw.get(b"where", b"null")),
             "note": _map_note(record["quality"]),
@@ -166,7 +166,7 @@ def scores_there(archive: Archive) -> list[dict[str, Any]]:
     """Kept scores, by name: ``combined.pca.low-…``."""
     return [
         {"name": n, "score": n.split(".", 1)[0], "model": _model_of(n),
-         "count": _held(archive, f"scores/{n}")}
+         "count": archive.held(f"scores/{n}")}
         for n in archive.names("scores")
     ]  # fmt: skip
 
@@ -187,12 +187,6 @@ def tags_there(archive: Archive) -> list[dict[str, Any]]:
             values = archive.label_column(one["column"]).take(pa.array(archive.find()))
             one["count"] = len(values) - _missing(values)
     return sorted(found.values(), key=lambda t: str(t["label"]))
-
-
-def _held(archive: Archive, dataset: str) -> int:
-    """Current observations, that may be seen, in a derived table."""
-    uid = archive.table(dataset, ["uid"]).column(0).to_numpy()
-    return int((archive.rows_of(uid) >= 0).sum())
 
 
 def suggested(columns: list[dict[str, Any]]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from ..run.outliers import outliers
 from ..store.archive import Rows
 from .asking import Ask
 from .fields import Fields
+from .routes_stack import stack_work
 
 K_MOST = 5000
 
@@ -111,6 +112,7 @@ def _question(ask: Ask, fields: Fields) -> tuple[Origin, Callable[[Progress], Ro
 
 
 KINDS = {
+    "stack": Kind("Median and bands of all members of a set.", SAVE, stack_work),
     "score": Kind("Compute an outlier score of everything embedded.", OPERATE, _score),
     "map": Kind("Lay out what is embedded in two dimensions.", OPERATE, _map),
     "select": Kind("Keep what answers a question as a selection.", SAVE, _select),

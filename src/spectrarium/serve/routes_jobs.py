@@ -43,7 +43,8 @@ def _start(ask: Ask, fields: Fields) -> dict[str, Any]:
     kind = KINDS[name]
     ask.need(kind.right)
     title, work = kind.make(ask, Fields(params))
-    return job_record(started(ask, name, title, params, work))
+    kept = {k: v for k, v in params.items() if k not in ("rows", "uids")}
+    return job_record(started(ask, name, title, work, params=kept))
 
 
 @answering

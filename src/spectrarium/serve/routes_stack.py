@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from starlette.responses import Response
 from starlette.routing import Route
 
 from ..domain.errors import UsageError
+from ..domain.progress import Progress
 from ..run.compare import COMPARED_MOST, MODES, TRAILED_MOST, Comparison, compared
+from ..run.jobs import Result, Work
 from ..run.members import MOST_WIDTH, Members, Wish
 from ..run.stack import AT_ONCE, members_drawn, stacked
-from .answers import arrow_answer
+from .answers import arrow_answer, arrow_bytes, json_answer
 from .asking import Ask, answering
 from .chosen import chosen_rows
 from .fields import Fields
+from .working import job_record, started
 
 MEMBERS_MOST = 200
 
@@ -43,14 +48,29 @@ def stack(ask: Ask) -> Response:
     if not len(rows):
         raise UsageError("nothing is selected", code="nothing_selected", where="rows",
                          remedy="choose some spectra")  # fmt: skip
-    exact = fields.flag("exact")
-    if exact and len(rows) > AT_ONCE:
-        raise UsageError(
-            f"all of {len(rows):,} members take a while", code="needs_job", where="exact",
-            remedy='start a job of the kind "stack"',
-        )  # fmt: skip
+    if fields.flag("exact") and len(rows) > AT_ONCE:
+        job = started(ask, "stack", *stack_work(ask, fields), params=_without_rows(fields))
+        return json_answer({"job": job_record(job)}, 202)
     found = stacked(ask.archive, rows, wish_of(fields), members=members_of(ask))
     return arrow_answer(found.table(), {"stack": found.about})
+
+
+def stack_work(ask: Ask, fields: Fields) -> tuple[str, Work]:
+    """An exact stack as a job: its title and what is to be done."""
+    rows, wish, members = chosen_rows(ask, fields), wish_of(fields), members_of(ask)
+    archive = ask.archive
+
+    def work(progress: Progress) -> Result:
+        found = stacked(archive, rows, wish, members=members, exact=True, progress=progress)
+        content = arrow_bytes(found.table(), {"stack": found.about})
+        return Result({"stack": True, "members": len(rows)}, content)
+
+    return f"Stack of {len(rows):,}", work
+
+
+def _without_rows(fields: Fields) -> dict[str, Any]:
+    """What a job is remembered by; a million rows are not."""
+    return {k: v for k, v in fields.items() if k != "rows"}
 
 
 @answering

@@ -54,7 +54,7 @@ def jobs_of(served: Served) -> Jobs:
     return served.kept(_NAME, lambda: Working(served)).jobs
 
 
-def started(ask: Ask, kind: str, title: str, params: Mapping[str, Any], work: Work) -> Job:
+def started(ask: Ask, kind: str, title: str, work: Work, *, params: Mapping[str, Any]) -> Job:
     """A job of the user, queued. Raises UsageError (sign_in), TransientError (busy)."""
     ask.user.require_signed_in()
     return jobs_of(ask.served).start(kind, title[:200], ask.user.name, params, work)
