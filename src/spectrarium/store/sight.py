@@ -123,8 +123,8 @@ class Sight:
 
     @cached_property
     def _uids(self) -> NDArray[np.int64]:
-        """(n,) identities that may be seen, those of superseded rows among them, ascending."""
-        return np.unique(self._all.index.column("uid")[self.seen])
+        """(n,) identities of rows that may be seen, superseded ones among them, ascending."""
+        return np.sort(self._all.index.column("uid")[self.seen])
 
     def of_seen(self, uids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(n,) True for identities that may be seen."""
