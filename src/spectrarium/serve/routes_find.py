@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from ..run.facets import MOST_FACETS, facets, sky
 from ..run.finding import MOST_SPARKLINES, find, sparklines
+from ..store.archive import Archive
 from .answers import arrow_answer, json_answer
 from .asking import Ask, answering
 from .chosen import checked_rows
@@ -54,6 +55,21 @@ def rows(ask: Ask) -> Response:
 
 
 @answering
+def moved(ask: Ask) -> Response:
+    """Rows of an older version as rows of the open one; X-Missing: how many are gone."""
+    fields = ask.json()
+    version, archive = fields.integer("version", ..., 0), ask.archive
+    if version != archive.version:
+        archive = Archive(archive.root, version, archive.visibility)
+    uids = archive.index.value("uid", checked_rows(archive, fields.get("rows")))
+    found = ask.archive.rows_of(np.asarray(uids, np.int64))
+    there = np.sort(found[found >= 0])
+    missing = str(len(found) - len(there))
+    table = pa.table({"row": pa.array(there, pa.int32())})
+    return arrow_answer(table, {}, headers={"X-Missing": missing})
+
+
+@answering
 def sparkline_list(ask: Ask) -> Response:
     """A trace of each of some rows."""
     chosen = checked_rows(ask.archive, ask.query.text("rows", ...))
@@ -68,5 +84,6 @@ ROUTES = [
     Route("/api/facets", facet_list, methods=["GET"]),
     Route("/api/sky", sky_cells, methods=["GET"]),
     Route("/api/rows", rows, methods=["GET"]),
+    Route("/api/rows/moved", moved, methods=["POST"]),
     Route("/api/sparklines", sparkline_list, methods=["GET"]),
 ]

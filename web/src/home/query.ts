@@ -167,3 +167,8 @@ export function inWords(search: Search, isText: IsText): string {
   const parts = [search.q, whereOf(search, isText), search.cone ? saidCone(search.cone) : ''].filter(Boolean)
   return parts.length ? parts.join(' · ') : 'the whole archive'
 }
+
+/** Whether an address parameter is one of the search's own. */
+export function isOwn(name: string): boolean {
+  return ['q', 'where', 'cone', 'sort', 'page'].includes(name) || name.startsWith(VALUES) || name.startsWith(RANGE)
+}

@@ -68,16 +68,24 @@ export async function ask(url: string, init: RequestInit = {}): Promise<Response
     throw new ApiError(0, 'unreachable', 'The server does not answer.', location.host, 'Is "spectrarium serve" still running? The page tries again by itself.')
   }
   version.note(response.headers.get('X-Spectrarium-Version'))
-  if (!response.ok) throw await failure(response)
-  return response
+  if (response.ok) return response
+  const error = await failure(response)
+  if (error.code === 'stale_version') version.stale = true
+  if (error.code === 'sign_in') version.signedOut = true
+  throw error
+}
+
+/** Rows mean other objects in another version: whoever names rows also says of which version. */
+function dated(params: Params = {}, rows: unknown = params.rows): Params {
+  return rows === undefined || rows === null || 'version' in params ? params : { ...params, version: version.open }
 }
 
 export async function getJSON<T>(path: string, params?: Params, signal?: AbortSignal): Promise<T> {
-  return (await ask(address(path, params), { signal })).json()
+  return (await ask(address(path, dated(params)), { signal })).json()
 }
 
 export async function getArrow(path: string, params?: Params, signal?: AbortSignal): Promise<Table> {
-  return table(await ask(address(path, params), { signal }))
+  return table(await ask(address(path, dated(params)), { signal }))
 }
 
 /** POST that only reads (a stack, a comparison): the question is too long for an address. */
@@ -93,7 +101,8 @@ export async function postArrowOrJob(path: string, body: unknown, signal?: Abort
 
 function post(path: string, body: unknown, signal?: AbortSignal): Promise<Response> {
   const headers = { 'Content-Type': 'application/json', 'X-Spectrarium': '1' }
-  return ask(address(path), { method: 'POST', headers, body: JSON.stringify(body), signal })
+  const { rows, version: own } = (body ?? {}) as { rows?: unknown; version?: unknown }
+  return ask(address(path, own === undefined ? dated({}, rows) : {}), { method: 'POST', headers, body: JSON.stringify(body), signal })
 }
 
 async function table(response: Response): Promise<Table> {

@@ -82,6 +82,8 @@ class OverviewState {
     this.loading = true
     try {
       this.value = await getJSON<Overview>('/archive')
+      version.open = this.value.version
+      version.stale = version.signedOut = false
       this.error = null
     } catch (thrown) {
       this.error = asApiError(thrown)

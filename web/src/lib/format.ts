@@ -105,3 +105,13 @@ export function columnTitle(name: string): string {
   const [source, ...rest] = name.split('.')
   return rest.length ? `${rest.join('.').replaceAll('_', ' ')} (${source})` : name.replaceAll('_', ' ')
 }
+
+const RAISED: Record<string, string> = { '-': '⁻', '.': '·', '0': '⁰', '1': '¹', '2': '²', '3': '³', '4': '⁴', '5': '⁵', '6': '⁶', '7': '⁷', '8': '⁸', '9': '⁹' }
+
+/** A VO unit as one reads it: "log(cm.s**-2)" → "log(cm s⁻²)". */
+export function unitText(unit: string | null | undefined): string {
+  return (unit ?? '')
+    .replace(/\*\*\(?([-+]?[\d.]+)\)?/g, (_, power: string) => [...power.replace('+', '')].map((sign) => RAISED[sign]).join(''))
+    .replace(/\.(?=[A-Za-z])/g, ' ')
+    .replaceAll('Angstrom', 'Å')
+}

@@ -4,7 +4,7 @@
  * Rows belong to an archive version. When the version moves, the rows are found again by identity
  * through the server; those no longer there are counted in `missing`.
  */
-import { getArrow, getJSON, sendJSON } from './api'
+import { getArrow, getJSON, postArrow } from './api'
 import { overview } from './archive.svelte'
 import { count as countText } from './format'
 import { acts } from './history.svelte'
@@ -180,15 +180,9 @@ function joined(old: Origin, how: Combine, fresh: Origin): Origin {
   return { kind: 'combined', text: text.length > 200 ? `${text.slice(0, 199)}…` : text }
 }
 
-/** Rows of an older version as rows of the open one: stored under their identities, and read back. */
+/** Rows of an older version as rows of the open one. */
 async function resolve(rows: Int32Array, version: number): Promise<Int32Array> {
-  const body = { name: 'unsaved', about: '', origin: { kind: 'page', text: 'open page' }, rows: Array.from(rows), version }
-  const { sid } = await sendJSON<{ sid: string }>('POST', '/selections', body)
-  try {
-    return sorted((await getArrow(`/selections/${sid}/rows`)).numbers('row'))
-  } finally {
-    await sendJSON('DELETE', `/selections/${sid}`)
-  }
+  return sorted((await postArrow('/rows/moved', { rows: Array.from(rows), version })).numbers('row'))
 }
 
 function read(): { version: number; rows: string; origin: Origin | null; saved: Saved | null } | null {
