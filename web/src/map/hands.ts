@@ -52,7 +52,6 @@ export function hands(area: HTMLElement, target: HandsTarget): { stop(): void; c
   };
   const down = (event: PointerEvent): void => {
     if (drag || event.button > 1) return;
-    area.focus({ preventScroll: true });
     const tool = event.button === 1 || space ? "pan" : target.tool();
     const at = place(event);
     area.setPointerCapture(event.pointerId);

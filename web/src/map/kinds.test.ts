@@ -3,7 +3,7 @@ import type { Overview } from "../lib/archive.svelte";
 import type { Column } from "../lib/columns.svelte";
 import { NONE, OTHER, colourParams, colouring, looks, parseColour, type ColourSpec } from "./colouring";
 import {
-  columnsOf, defaults, firstViews, parseView, parseViews, plotOf, runsBackwards, viewText, viewTitle,
+  columnsOf, defaults, firstViews, mapTitle, parseView, parseViews, plotOf, runsBackwards, unitWords, viewText, viewTitle,
   viewsText, type ViewSpec,
 } from "./kinds";
 import { HIDDEN, SELECTED } from "./picks";
@@ -59,6 +59,10 @@ describe("views", () => {
     expect(plot.placed).toBe(2);
   });
   it("are named", () => {
+    expect(mapTitle("umap.pca.low-observed-3700-9089")).toBe("UMAP of pca, 3700–9089 Å");
+    expect(mapTitle("umap.pca.mid-unknown-counts-6285-6733")).toBe("UMAP of pca, 6285–6733 Å, counts");
+    expect(mapTitle("mine")).toBe("mine");
+    expect(unitWords("log(cm.s**-2)")).toBe("log cm s⁻²");
     expect(viewTitle({ kind: "xy", x: "miles.teff", y: "miles.logg" })).toBe("Kiel diagram (miles)");
     expect(columnsOf({ kind: "map", name: "m" })).toEqual(["map:m:x", "map:m:y"]);
   });

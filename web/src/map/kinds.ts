@@ -3,6 +3,7 @@ import type { ArchiveColumn, Overview } from "../lib/archive.svelte";
 import type { Column } from "../lib/columns.svelte";
 import { wide } from "../lib/colour";
 import { columnTitle } from "../lib/format";
+import { unitText } from "../spectrum/units";
 import { projected, skyOf, type Sky } from "./sky";
 import { NOWHERE, axisOf, positions, type Plane } from "./view";
 
@@ -62,8 +63,23 @@ function values(column: Column): ArrayLike<number> {
   return column.kind === "number" ? column.values : column.codes;
 }
 
+/** A unit as it is printed; "log(cm.s**-2)" → "log cm s⁻²". */
+export function unitWords(unit: string): string {
+  const log = /^log(?:10)?\((.*)\)$/.exec(unit.trim());
+  return log ? `log ${unitText(log[1])}` : unitText(unit);
+}
+
+/** A column's name for people: those of maps and scores by what they are of. */
+export function nameWords(name: string): string {
+  const map = /^map:(.+):([xy])$/.exec(name);
+  if (map) return `${map[2]} of ${mapTitle(map[1]!)}`;
+  if (name.startsWith("score:")) return `score ${name.slice(6)}`;
+  return columnTitle(name);
+}
+
 function titled(column: Column): string {
-  return column.unit ? `${columnTitle(column.name)} (${column.unit})` : columnTitle(column.name);
+  const unit = unitWords(column.unit);
+  return unit ? `${nameWords(column.name)}, ${unit}` : nameWords(column.name);
 }
 
 /** Points of a view; `get` gives a loaded column. */
@@ -127,27 +143,43 @@ function made(
 
 /** A view's name, short. */
 export function viewTitle(view: ViewSpec): string {
-  if (view.kind === "map") return view.name;
+  if (view.kind === "map") return mapTitle(view.name);
   if (view.kind === "sky") return view.frame === "icrs" ? "Sky (RA, Dec)" : "Galactic sky (l, b)";
   const names = `${bare(view.x)} ${bare(view.y)}`;
   if (/^t_?eff(_k)? log_?g$/.test(names)) return `Kiel diagram (${view.x.split(".")[0]})`;
   if (names === "gal_x_kpc gal_y_kpc") return "Galactic plane";
   if (names === "gal_x_kpc gal_z_kpc") return "Galactic plane from the side";
-  return `${columnTitle(view.y)} against ${columnTitle(view.x)}`;
+  return `${nameWords(view.y)} against ${nameWords(view.x)}`;
+}
+
+/** "umap.pca.low-observed-3700-9089" → "UMAP of pca, 3700–9089 Å"; other names stay. */
+export function mapTitle(name: string): string {
+  const found = /^(\w+)\.(\w+)\.\w+-(\w+?)(-counts)?-(\d+)-(\d+)$/.exec(name);
+  if (!found) return name;
+  const [, method, encoder, frame, counts, lo, hi] = found;
+  const more = `${counts ? ", counts" : ""}${frame === "rest" ? ", at rest" : ""}`;
+  return `${method!.toUpperCase()} of ${encoder}, ${lo}–${hi} Å${more}`;
 }
 
 export interface Offer {
   group: string;
   title: string;
   about: string;
+  /** more of it, for a pointer that rests */
+  note?: string;
   view: ViewSpec;
+}
+
+function kept(share: number | null | undefined): string {
+  return share === null || share === undefined ? "" : `, ${Math.round(100 * share)} % of the nearest kept`;
 }
 
 /** Views that this archive can fill, the likely ones first. */
 export function offers(archive: Overview): Offer[] {
   const out: Offer[] = archive.maps.map((m) => ({
-    group: "Maps of embeddings", title: m.name, view: { kind: "map", name: m.name },
-    about: `${m.count.toLocaleString("en")} spectra. ${m.note ?? ""}`,
+    group: "Maps of embeddings", title: mapTitle(m.name), view: { kind: "map", name: m.name },
+    about: `${m.count.toLocaleString("en")} spectra${kept(m.quality["kept_10"])}`,
+    note: `${m.name}: ${m.note ?? ""}`,
   }));
   const pairs: [keyof Overview["suggested"] | string, string][] = [
     ["kiel", "Kiel diagram"], ["hr", "HR diagram"], ["metallicity", "Metallicity and α elements"],

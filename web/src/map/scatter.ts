@@ -132,7 +132,7 @@ export class Scatter {
   /** Diameter of a point in CSS pixels when `visible` points share the window. */
   static diameter(visible: number, size: Size, closer: number): number {
     const each = Math.sqrt((size.width * size.height) / Math.max(1, visible));
-    return Math.max(1.5, Math.min(7, 0.5 * each * Math.min(4, Math.sqrt(Math.max(1, closer)))));
+    return Math.max(1.5, Math.min(7, 0.7 * each * Math.min(4, Math.sqrt(Math.max(1, closer)))));
   }
 
   /** Draws; `moving`: only the first `WHILE_MOVING`. `closer`: how far it is zoomed in (≥ 1). */
@@ -208,6 +208,9 @@ export class Scatter {
       gl.deleteShader(shader);
     }
     gl.linkProgram(program);
+    if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) {
+      throw new Error(`a shader was refused: ${gl.getProgramInfoLog(program) ?? "no reason given"}`);
+    }
     const places = new Map<string, WebGLUniformLocation | null>();
     const at = (name: string) => {
       // asked for late: the link must be over by then, and a lost context answers null

@@ -34,14 +34,14 @@ void main() {
 }`;
 
 export const POINT_FRAGMENT = `#version 300 es
-precision mediump float;
+precision highp float;
 flat in vec4 v_colour;
 out vec4 colour;
 void main() { colour = vec4(v_colour.rgb * v_colour.a, v_colour.a); }`;
 
 /** Round points with a soft rim, for sizes at which a square would show. */
 export const ROUND_FRAGMENT = `#version 300 es
-precision mediump float;
+precision highp float;
 flat in vec4 v_colour;
 uniform float u_size;
 out vec4 colour;
@@ -110,7 +110,7 @@ void main() {
   }
   bool front = s.a >= 0.5;
   float n = front ? s.a : s.a * 2097152.0;
-  float a = clamp(0.45 + 0.14 * log2(n), 0.45, 1.0);
+  float a = clamp(0.6 + 0.1 * log2(n), 0.6, 1.0);
   if (u_any && !front) { c = mix(c, u_dim.rgb, 0.7); a *= 0.7; }
   colour = vec4(c * a, a);
 }`;

@@ -33,7 +33,6 @@ const WIDTH = 1500;
 const WAIT_MS = 120;
 const STILL_MS = 1500;
 const POLL_MS = 700;
-const DRAWN = 60;
 
 export class Stacks {
   bands = $state.raw<Bands | null>(null);
@@ -48,8 +47,11 @@ export class Stacks {
   #stop: AbortController | null = null;
   #next = 1;
 
-  /** Follows a set: its bands, its members if wanted. What was asked before is dropped. */
-  follow(rows: Int32Array, frame: Frame, withMembers: boolean, sample: Int32Array): void {
+  /**
+   * Follows a set: its bands, and the members in `sample`. `thorough`: a sample is followed by all
+   * of them. What was asked before is dropped.
+   */
+  follow(rows: Int32Array, frame: Frame, sample: Int32Array | null, thorough: boolean): void {
     this.#stop?.abort();
     this.#rows = rows;
     this.progress = null;
@@ -60,7 +62,7 @@ export class Stacks {
     }
     const stop = (this.#stop = new AbortController());
     this.loading = true;
-    void this.#go(rows, frame, withMembers ? sample.slice(0, DRAWN) : null, stop.signal);
+    void this.#go(rows, frame, sample, thorough, stop.signal);
   }
 
   /** Keeps what is shown, to be compared with the next selection. */
@@ -80,7 +82,9 @@ export class Stacks {
     this.progress = null;
   }
 
-  async #go(rows: Int32Array, frame: Frame, sample: Int32Array | null, signal: AbortSignal): Promise<void> {
+  async #go(
+    rows: Int32Array, frame: Frame, sample: Int32Array | null, thorough: boolean, signal: AbortSignal,
+  ): Promise<void> {
     try {
       await pause(WAIT_MS, signal);
       const body = { rows: Array.from(rows), width: WIDTH, frame };
@@ -92,7 +96,7 @@ export class Stacks {
       const lines = await drawn;
       this.members = lines ? membersOf(lines) : null;
       this.loading = false;
-      if (this.about!.sampled !== null && overview.value?.user.signed_in) await this.#exactly(body, signal);
+      if (thorough && this.about!.sampled !== null && overview.value?.user.signed_in) await this.#exactly(body, signal);
     } catch (thrown) {
       if (isAbort(thrown)) return;
       this.error = asApiError(thrown);
