@@ -271,7 +271,7 @@ def sky(columns: Columns, rows: Rows, nside: int = 16) -> dict[str, Any]:
     import cdshealpix
 
     cells = columns.kept("healpix29", lambda: np.asarray(
-        columns.archive.column("healpix29").to_numpy(), np.int64))[rows]  # fmt: skip
+        columns.archive.column("healpix29").fill_null(-1).to_numpy(), np.int64))[rows]  # fmt: skip
     placed = cells[cells >= 0]
     which, counts = np.unique(placed >> (2 * (ORDER - order)), return_counts=True)
     lon, lat = cdshealpix.healpix_to_lonlat(which.astype(np.uint64), order) if len(which) else (

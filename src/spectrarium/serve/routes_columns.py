@@ -121,16 +121,21 @@ def map_png(ask: Ask) -> Response:
     x, y = query.text("x", ..., most=200), query.text("y", ..., most=200)
     conditions = conditions_of(query)
     rows = columns.order if conditions.empty else found(columns, conditions).rows
-    cmap = query.text("cmap", "viridis", most=20)
+    colour = query.text("colour", most=200)
+    cmap, dark = query.text("cmap", "viridis", most=20), query.flag("dark")
+    width, height = (query.integer(k, size, 50, 4000) for k, size in
+                     (("width", 1200), ("height", 900)))  # fmt: skip
     colour_map(cmap)
-    key = ("map.png", x, y, query.text("colour", most=200), cmap, query.flag("dark"),
-           query.integer("width", 1200, 50, 4000), query.integer("height", 900, 50, 4000),
-           conditions)  # fmt: skip
-    picture = ask.holding.cached(key, lambda: scatter_png(
-        _axis(columns, x, rows), _axis(columns, y, rows), _colour(columns, key[2], rows),
-        equal=_same_scale(columns, x, y), cmap=cmap, dark=key[5], width=key[6], height=key[7],
-        heading=ask.archive.root.name,
-    ))  # fmt: skip
+
+    def drawn() -> bytes:
+        return scatter_png(
+            _axis(columns, x, rows), _axis(columns, y, rows), _colour(columns, colour, rows),
+            equal=_same_scale(columns, x, y), cmap=cmap, dark=dark, width=width, height=height,
+            heading=ask.archive.root.name,
+        )  # fmt: skip
+
+    key = ("map.png", x, y, colour, cmap, dark, width, height, conditions)
+    picture = ask.holding.cached(key, drawn)
     return Response(picture, 200, {"Cache-Control": "no-cache"}, "image/png")
 
 
