@@ -45,6 +45,8 @@ export interface Strange {
   snr: number | null
   spark: Spark | null
   model?: string
+  /** Of the wavelengths: observed, rest … */
+  frame?: string
   expected_by?: string
   note?: string
   bin?: string

@@ -20,6 +20,7 @@ export class Judged {
   #score = ''
   #kept = new SvelteMap<string, Judgement>()
   #here = new SvelteMap<string, Verdict | null>()
+  #rows = new Map<string, number>()
   /** Judgements made since the list was ranked. */
   fresh = $state(0)
 
@@ -46,9 +47,9 @@ export class Judged {
     return found
   }
 
-  /** The row that the server named with a judgement. */
+  /** Row of what was judged; null where it is no longer there. */
   rowOf(uid: string): number | null {
-    return this.#kept.get(uid)?.row ?? null
+    return this.#rows.get(uid) ?? this.#kept.get(uid)?.row ?? null
   }
 
   get counts(): Record<Verdict, number> {
@@ -61,6 +62,7 @@ export class Judged {
     const now = before === verdict ? null : verdict
     const title = VERDICTS.find((v) => v.verdict === verdict)!.title.toLowerCase()
     const what = now ? `Judged ${nameOf(item)} ${title}` : `Took back “${title}” of ${nameOf(item)}`
+    this.#rows.set(item.uid, item.row)
     this.#show(item.uid, now)
     try {
       await write({

@@ -17,6 +17,8 @@ export class List {
   about = $state.raw<Omit<Ranked, 'answers'> | null>(null)
   loading = $state(false)
   error = $state.raw<ApiError | null>(null)
+  /** What is shown answers an older question; the answer to the present one is on its way. */
+  stale = $state(false)
   #question: Question | null = null
   #stop: AbortController | null = null
   #version = 0
@@ -28,18 +30,17 @@ export class List {
 
   ask(question: Question): Promise<void> {
     this.#question = question
-    this.answers = []
-    this.about = null
+    this.stale = this.answers.length > 0
     return this.#page(0)
   }
 
   next(): Promise<void> {
-    if (this.loading || !this.more) return Promise.resolve()
+    if (this.loading || this.stale || !this.more) return Promise.resolve()
     return this.#page(this.answers.length)
   }
 
   again(): Promise<void> {
-    return this.#page(this.answers.length)
+    return this.#page(this.stale ? 0 : this.answers.length)
   }
 
   stop(): void {
@@ -58,10 +59,15 @@ export class List {
       this.#version = version.seen
       const { answers, ...about } = found
       this.about = about
+      this.stale = false
       this.answers = offset ? [...this.answers, ...fresh(answers, this.answers)] : answers
     } catch (thrown) {
       if (isAbort(thrown)) return
       this.error = asApiError(thrown)
+      if (offset === 0) {
+        this.answers = []
+        this.about = null
+      }
     } finally {
       if (this.#stop === stop) this.loading = false
     }

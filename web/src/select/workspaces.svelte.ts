@@ -114,12 +114,8 @@ export class Workspaces {
 }
 
 async function revisionOf(name: string): Promise<number> {
-  try {
-    return (await getJSON<Workspace>(at(name))).revision
-  } catch (thrown) {
-    if (asApiError(thrown).status === 404) return 0
-    throw thrown
-  }
+  const { workspaces } = await getJSON<{ workspaces: Workspace[] }>('/workspaces')
+  return workspaces.find((one) => one.name === name)?.revision ?? 0
 }
 
 export const workspaces = new Workspaces()
