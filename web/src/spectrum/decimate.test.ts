@@ -52,6 +52,14 @@ test("one cosmic ray does not set the range, a strong line of several samples do
   const line = calm.slice();
   for (let i = 500; i < 510; i++) line[i] = 50;
   expect(robustRange(line, line)).toMatchObject({ hi: 50, beyond: 0 });
+  const narrow = calm.slice();
+  narrow.set([20, 60, 20], 500);
+  expect(robustRange(narrow, narrow)).toMatchObject({ hi: 60, beyond: 0 });
+  const column = calm.slice();
+  column[500] = 60;
+  expect(robustRange(calm, column)!.beyond).toBe(1);
+  expect(robustRange(calm, column, column)).toMatchObject({ hi: 60, beyond: 0 });
+  expect(robustRange(calm.map((v) => -v), calm.map((v, i) => (i === 3 ? 900 : -v)))!.hi).toBeLessThan(2);
   expect(robustRange([NaN], [NaN])).toBeNull();
 });
 

@@ -102,21 +102,50 @@ export interface Range {
 }
 
 /**
- * A vertical range that a few spikes do not set: everything, unless an end lies further beyond
- * the 0.3–99.7 % core than three times its span, then the core with room.
+ * A vertical range that spikes do not set. An end that lies further beyond the 0.3–99.7 % core
+ * than three times its span counts only if it is no spike: three neighbours (or, where columns
+ * are folded, the column's mean) reach there too.
+ *
+ * mean: of folded columns; left out where lows and highs are the samples themselves
  */
-export function robustRange(lows: ArrayLike<number>, highs: ArrayLike<number>): Range | null {
+export function robustRange(
+  lows: ArrayLike<number>,
+  highs: ArrayLike<number>,
+  mean?: ArrayLike<number>,
+): Range | null {
   const low = finite(lows);
   const high = finite(highs);
   if (!low.length || !high.length) return null;
   const core = [of(low, 0.003), of(high, 0.997)] as const;
   const span = core[1] - core[0] || Math.abs(core[1]) || 1;
-  let lo = low[0]!;
-  let hi = high[high.length - 1]!;
-  if (core[0] - lo > 3 * span) lo = core[0] - 0.25 * span;
-  if (hi - core[1] > 3 * span) hi = core[1] + 0.25 * span;
-  const above = high.length - lowerBound(high, hi * (1 + Math.sign(hi) * 1e-12));
-  return { lo, hi, beyond: lowerBound(low, lo) + (hi === high[high.length - 1] ? 0 : above) };
+  const hi = topOf(highs, core[1] + 3 * span, core[1] + 0.25 * span, mean);
+  const under = (values: ArrayLike<number>): Float64Array => Float64Array.from(values, (v) => -v);
+  const lo = -topOf(under(lows), 3 * span - core[0], 0.25 * span - core[0], mean && under(mean));
+  let beyond = 0;
+  for (let i = 0; i < lows.length; i++) if (lows[i]! < lo || highs[i]! > hi) beyond++;
+  return { lo, hi, beyond };
+}
+
+/** The highest value below `cut` or, if more than a spike is above it, above; else `otherwise`. */
+function topOf(values: ArrayLike<number>, cut: number, otherwise: number, mean?: ArrayLike<number>): number {
+  let below = -Infinity;
+  let above = -Infinity;
+  let run = 0;
+  let spikes = false;
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (!(value > cut)) {
+      run = 0;
+      if (value > below) below = value;
+      continue;
+    }
+    run++;
+    spikes = true;
+    const real = run >= 3 ? Math.max(value, values[i - 1]!, values[i - 2]!) : mean && mean[i]! > cut ? value : -Infinity;
+    if (real > above) above = real;
+  }
+  if (above > -Infinity) return above;
+  return spikes ? Math.max(otherwise, Math.min(below, cut)) : below;
 }
 
 /** [first, last] of every run of set entries. */

@@ -13,6 +13,8 @@ export interface FrameOptions {
   cursor?(at: { x: number; y: number; left: number; top: number } | null): void;
   /** A rest-wavelength axis above the picture. */
   restAxis?: boolean;
+  /** Places and words of the vertical axis, where it is not a flux. */
+  upright?: { splits(min: number, max: number, most: number): number[]; words(splits: number[]): string[] };
   /** Leave the wavelength axis without numbers (small multiples). */
   bare?: boolean;
 }
@@ -152,15 +154,18 @@ export class Frame {
   }
 
   #fluxAxis(): uPlot.Axis {
+    const { upright } = this.options;
     return {
       ...this.#common(),
       scale: "y",
-      size: 50,
+      size: upright ? 84 : 50,
+      ...(upright ? { grid: { show: false } } : {}),
       label: (_u) => this.look.yLabel,
       labelSize: 18,
       labelGap: 2,
-      splits: (u, _i, min, max) => this.#fluxTicks(u, min, max),
-      values: (_u, splits) => this.#fluxWords(splits),
+      splits: (u, _i, min, max) =>
+        upright ? upright.splits(min, max, Math.floor(u.bbox.height / devicePixelRatio / 26)) : this.#fluxTicks(u, min, max),
+      values: (_u, splits) => (upright ? upright.words(splits) : this.#fluxWords(splits)),
     };
   }
 

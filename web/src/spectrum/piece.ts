@@ -92,7 +92,8 @@ export function fluxRange(piece: Piece, window: Window, all: boolean): Range | n
   const [from, to] = inView(piece, window);
   const lows = (piece.lo ?? piece.good).subarray(from, to);
   const highs = (piece.hi ?? piece.good).subarray(from, to);
-  const robust = robustRange(lows, highs) ?? robustRange(piece.flux.subarray(from, to), piece.flux.subarray(from, to));
+  const mean = piece.lo ? piece.flux.subarray(from, to) : undefined;
+  const robust = robustRange(lows, highs, mean) ?? robustRange(piece.flux.subarray(from, to), piece.flux.subarray(from, to));
   if (!all || !robust) return robust;
   let lo = Infinity;
   let hi = -Infinity;

@@ -90,8 +90,12 @@ export interface Score {
   of: number | null;
   drivers: Driver[];
   lines?: string[];
+  reasons?: { text: string; kind: string; share: number; lo_aa: number | null; hi_aa: number | null }[];
   kind: string;
+  /** Why it abstains. */
   reason: string;
+  note?: string;
+  expected_by?: string;
   noise_source: string;
 }
 

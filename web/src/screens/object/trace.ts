@@ -1,5 +1,5 @@
 /** Small pictures of spectra on one grid, as SVG paths. */
-import { percentile } from "../../spectrum/decimate";
+import { percentile, robustRange } from "../../spectrum/decimate";
 
 export interface Frame {
   width: number;
@@ -13,8 +13,8 @@ export function rangeOf(...traces: Float32Array[]): { lo: number; hi: number } {
   let lo = Infinity;
   let hi = -Infinity;
   for (const trace of traces) {
-    const [a, b] = [percentile(trace, 0.002), percentile(trace, 0.998)];
-    if (Number.isFinite(a)) [lo, hi] = [Math.min(lo, a), Math.max(hi, b)];
+    const range = robustRange(trace, trace);
+    if (range) [lo, hi] = [Math.min(lo, range.lo), Math.max(hi, range.hi)];
   }
   if (!(hi >= lo)) return { lo: 0, hi: 1 };
   const room = 0.06 * (hi - lo || Math.abs(hi) || 1);
