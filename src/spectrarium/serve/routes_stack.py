@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from starlette.responses import Response
@@ -11,10 +13,13 @@ from starlette.routing import Route
 
 from ..domain.errors import UsageError
 from ..domain.progress import Progress
+from ..domain.progress import Progress
 from ..run.compare import COMPARED_MOST, MODES, TRAILED_MOST, Comparison, compared
+from ..run.jobs import Result, Work
 from ..run.jobs import Result, Work
 from ..run.members import MOST_WIDTH, Members, Wish
 from ..run.stack import AT_ONCE, members_drawn, stacked
+from ..store.archive import Rows
 from .answers import arrow_answer, arrow_bytes, json_answer
 from .asking import Ask, answering
 from .chosen import chosen_rows
@@ -42,35 +47,44 @@ def members_of(ask: Ask) -> Members:
 
 @answering
 def stack(ask: Ask) -> Response:
-    """Median, 16–84 and 5–95 bands; of many members those of a random sample."""
+    """Median, 16–84 and 5–95 bands; of many members those of a random sample, or a job for all."""
     fields = ask.json()
+    if fields.flag("exact"):
+        rows = chosen_rows(ask, fields)
+        if len(rows) > AT_ONCE:
+            title, work = stack_work(ask, fields)
+            job = started(ask, "stack", title, counted(fields), work)
+            return json_answer({"job": job_record(job), "jid": job.jid}, 202)
+    found = stacked(ask.archive, _some(ask, fields), wish_of(fields), members=members_of(ask))
+    return arrow_answer(found.table(), {"stack": found.about})
+
+
+def _some(ask: Ask, fields: Fields) -> Rows:
     rows = chosen_rows(ask, fields)
     if not len(rows):
         raise UsageError("nothing is selected", code="nothing_selected", where="rows",
                          remedy="choose some spectra")  # fmt: skip
-    if fields.flag("exact") and len(rows) > AT_ONCE:
-        job = started(ask, "stack", *stack_work(ask, fields), params=_without_rows(fields))
-        return json_answer({"job": job_record(job)}, 202)
-    found = stacked(ask.archive, rows, wish_of(fields), members=members_of(ask))
-    return arrow_answer(found.table(), {"stack": found.about})
+    return rows
 
 
 def stack_work(ask: Ask, fields: Fields) -> tuple[str, Work]:
-    """An exact stack as a job: its title and what is to be done."""
-    rows, wish, members = chosen_rows(ask, fields), wish_of(fields), members_of(ask)
-    archive = ask.archive
+    """The stack of all that is chosen, as a job: its title and what is to be done."""
+    rows, wish = _some(ask, fields), wish_of(fields)
+    archive, members = ask.archive, members_of(ask)
 
     def work(progress: Progress) -> Result:
         found = stacked(archive, rows, wish, members=members, exact=True, progress=progress)
         content = arrow_bytes(found.table(), {"stack": found.about})
-        return Result({"stack": True, "members": len(rows)}, content)
+        return Result({"stack": True, **found.about}, content)
 
     return f"Stack of {len(rows):,}", work
 
 
-def _without_rows(fields: Fields) -> dict[str, Any]:
-    """What a job is remembered by; a million rows are not."""
-    return {k: v for k, v in fields.items() if k != "rows"}
+def counted(fields: Fields) -> dict[str, Any]:
+    """Parameters as a job remembers them: how many rows, not which."""
+    rows = fields.get("rows")
+    return {k: len(rows) if k == "rows" and isinstance(rows, list) else v
+            for k, v in fields.items()}  # fmt: skip
 
 
 @answering
