@@ -33,6 +33,7 @@ VERBS = {
     "meaning": "What the numbers of a model mean: physics, or nuisance?",
     "evaluate": "The science benchmark: every encoder against chance, pixels and PCA.",
     "serve": "The page: explore an archive in the browser.",
+    "people": "Who may see and keep what, once the page is served to others.",
     "export": "Write observations as files that other programs read.",
     "mock": "Make a mock survey with known truth.",
     "compact": "Merge small files and rebuild the index.",
