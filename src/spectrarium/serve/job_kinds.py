@@ -21,7 +21,6 @@ from ..store.archive import Rows
 from .asking import Ask
 from .fields import Fields
 from .routes_stack import stack_work
-from .routes_stack import stack_work
 
 K_MOST = 5000
 
@@ -116,6 +115,5 @@ KINDS = {
     "stack": Kind("Median and bands of all members of a set.", SAVE, stack_work),
     "score": Kind("Compute an outlier score of everything embedded.", OPERATE, _score),
     "map": Kind("Lay out what is embedded in two dimensions.", OPERATE, _map),
-    "stack": Kind("Median and bands of every member of a set.", SAVE, stack_work),
     "select": Kind("Keep what answers a question as a selection.", SAVE, _select),
 }

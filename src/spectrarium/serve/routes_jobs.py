@@ -13,7 +13,6 @@ from .asking import Ask, answering
 from .fields import Fields
 from .job_kinds import KINDS
 from .once import written
-from .routes_stack import counted
 from .working import job_of, job_record, jobs_of, remembered, started
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 from starlette.responses import Response
@@ -13,9 +11,7 @@ from starlette.routing import Route
 
 from ..domain.errors import UsageError
 from ..domain.progress import Progress
-from ..domain.progress import Progress
 from ..run.compare import COMPARED_MOST, MODES, TRAILED_MOST, Comparison, compared
-from ..run.jobs import Result, Work
 from ..run.jobs import Result, Work
 from ..run.members import MOST_WIDTH, Members, Wish
 from ..run.stack import AT_ONCE, members_drawn, stacked
@@ -47,15 +43,13 @@ def members_of(ask: Ask) -> Members:
 
 @answering
 def stack(ask: Ask) -> Response:
-    """Median, 16–84 and 5–95 bands; of many members those of a random sample, or a job for all."""
+    """Median, 16–84 and 5–95 bands; of many members those of a random sample."""
     fields = ask.json()
-    if fields.flag("exact"):
-        rows = chosen_rows(ask, fields)
-        if len(rows) > AT_ONCE:
-            title, work = stack_work(ask, fields)
-            job = started(ask, "stack", title, counted(fields), work)
-            return json_answer({"job": job_record(job), "jid": job.jid}, 202)
-    found = stacked(ask.archive, _some(ask, fields), wish_of(fields), members=members_of(ask))
+    rows = _some(ask, fields)
+    if fields.flag("exact") and len(rows) > AT_ONCE:
+        job = started(ask, "stack", *stack_work(ask, fields), params=_without_rows(fields))
+        return json_answer({"job": job_record(job)}, 202)
+    found = stacked(ask.archive, rows, wish_of(fields), members=members_of(ask))
     return arrow_answer(found.table(), {"stack": found.about})
 
 
@@ -68,23 +62,21 @@ def _some(ask: Ask, fields: Fields) -> Rows:
 
 
 def stack_work(ask: Ask, fields: Fields) -> tuple[str, Work]:
-    """The stack of all that is chosen, as a job: its title and what is to be done."""
-    rows, wish = _some(ask, fields), wish_of(fields)
-    archive, members = ask.archive, members_of(ask)
+    """An exact stack as a job: its title and what is to be done."""
+    rows, wish, members = _some(ask, fields), wish_of(fields), members_of(ask)
+    archive = ask.archive
 
     def work(progress: Progress) -> Result:
         found = stacked(archive, rows, wish, members=members, exact=True, progress=progress)
         content = arrow_bytes(found.table(), {"stack": found.about})
-        return Result({"stack": True, **found.about}, content)
+        return Result({"stack": True, "members": len(rows)}, content)
 
     return f"Stack of {len(rows):,}", work
 
 
-def counted(fields: Fields) -> dict[str, Any]:
-    """Parameters as a job remembers them: how many rows, not which."""
-    rows = fields.get("rows")
-    return {k: len(rows) if k == "rows" and isinstance(rows, list) else v
-            for k, v in fields.items()}  # fmt: skip
+def _without_rows(fields: Fields) -> dict[str, Any]:
+    """What a job is remembered by; a million rows are not."""
+    return {k: v for k, v in fields.items() if k != "rows"}
 
 
 @answering
