@@ -6,8 +6,6 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +19,19 @@ from starlette.routing import BaseRoute
 from ..domain.errors import UsageError
 from ..people import People
 from ..store.manifest import load
+from . import (
+    routes_archive,
+    routes_columns,
+    routes_find,
+    routes_jobs,
+    routes_object,
+    routes_outliers,
+    routes_page,
+    routes_people,
+    routes_spectrum,
+    routes_stack,
+    routes_upload,
+)
 from .errors import defect, error_answer
 from .guard import Guard, is_loopback, names_of
 from .holding import Holdings
@@ -29,8 +40,6 @@ from .visitors import Visitors
 T = TypeVar("T")
 UPLOAD_BYTES = 64 << 20
 LEAST_TOKEN = 16
-_MODULES = ("archive", "find", "columns", "spectrum", "stack", "object", "outliers", "upload",
-            "people", "jobs", "page")  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -126,12 +135,12 @@ def _refuse(token: str | None, host: str) -> None:
 
 
 def _routes() -> list[BaseRoute]:
-    routes: list[BaseRoute] = []
-    for name in _MODULES:
-        full = f"{__package__}.routes_{name}"
-        if find_spec(full) is not None:
-            routes += import_module(full).ROUTES
-    return routes
+    return [
+        *routes_archive.ROUTES, *routes_find.ROUTES, *routes_columns.ROUTES,
+        *routes_spectrum.ROUTES, *routes_stack.ROUTES, *routes_object.ROUTES,
+        *routes_outliers.ROUTES, *routes_upload.ROUTES, *routes_people.ROUTES,
+        *routes_jobs.ROUTES, *routes_page.ROUTES,
+    ]  # fmt: skip
 
 
 def _refused(request: Request, error: Exception) -> Response:
