@@ -148,14 +148,13 @@ export function ranged(conditions: Condition[], column: string, range: [number |
   return range ? [...rest, { column, kind: 'range', lo: range[0], hi: range[1] }] : rest
 }
 
-/** A condition as its chip says it. */
-export function said(one: Condition, title: string, unit = ''): string {
-  if (one.kind === 'range') {
-    if (one.lo === null) return `${title} below ${number(one.hi, unit)}`
-    if (one.hi === null) return `${title} from ${number(one.lo, unit)}`
-    return `${title} ${number(one.lo)} to ${number(one.hi, unit)}`
-  }
-  return `${title}: ${one.values.join(', ')}`
+/** A condition as its chip says it; `text` and `unit` show its numbers as its facet does. */
+export function said(one: Condition, title: string, text: (x: number) => string = (x) => number(x), unit = ''): string {
+  if (one.kind === 'values') return `${title}: ${one.values.join(', ')}`
+  const after = unit ? ` ${unit}` : ''
+  if (one.lo === null) return `${title} below ${text(one.hi!)}${after}`
+  if (one.hi === null) return `${title} from ${text(one.lo)}${after}`
+  return `${title} ${text(one.lo)} to ${text(one.hi)}${after}`
 }
 
 export function saidCone(cone: Cone): string {

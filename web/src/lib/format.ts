@@ -33,9 +33,9 @@ export function value(x: unknown, unit = ''): string {
   return String(x)
 }
 
-function sexagesimal(x: number, digits: number): string {
+function sexagesimal(x: number, digits: number, turn = Infinity): string {
   const scale = 10 ** digits
-  const ticks = Math.round(Math.abs(x) * 3600 * scale) // once, so that 59.99 never becomes 60
+  const ticks = Math.round(Math.abs(x) * 3600 * scale) % (turn * 3600 * scale) // once: 59.99 is never 60
   const seconds = (ticks % (60 * scale)) / scale
   const minutes = Math.floor(ticks / (60 * scale)) % 60
   const whole = Math.floor(ticks / (3600 * scale))
@@ -46,7 +46,7 @@ function sexagesimal(x: number, digits: number): string {
 /** Degrees → "10 41 02.1 −59 41 04" */
 export function coordinates(ra: number | null | undefined, dec: number | null | undefined): string {
   if (ra === null || ra === undefined || dec === null || dec === undefined || !Number.isFinite(ra) || !Number.isFinite(dec)) return '–'
-  return `${sexagesimal((((ra % 360) + 360) % 360) / 15, 1)} ${dec < 0 ? MINUS : '+'}${sexagesimal(dec, 0)}`
+  return `${sexagesimal((((ra % 360) + 360) % 360) / 15, 1, 24)} ${dec < 0 ? MINUS : '+'}${sexagesimal(dec, 0)}`
 }
 
 export function degrees(x: number | null | undefined, digits = 4): string {
@@ -111,7 +111,7 @@ const RAISED: Record<string, string> = { '-': '⁻', '.': '·', '0': '⁰', '1':
 /** A VO unit as one reads it: "log(cm.s**-2)" → "log(cm s⁻²)". */
 export function unitText(unit: string | null | undefined): string {
   return (unit ?? '')
-    .replace(/\*\*\(?([-+]?[\d.]+)\)?/g, (_, power: string) => [...power.replace('+', '')].map((sign) => RAISED[sign]).join(''))
+    .replace(/\*\*(?:\(([-+]?\d+(?:\.\d+)?)\)|([-+]?\d+(?:\.\d+)?))/g, (_, inner?: string, bare?: string) => [...(inner ?? bare ?? '').replace('+', '')].map((sign) => RAISED[sign]).join(''))
     .replace(/\.(?=[A-Za-z])/g, ' ')
     .replaceAll('Angstrom', 'Å')
 }
