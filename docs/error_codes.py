@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CLASSES = ("UsageError", "DataError", "TransientError", "InternalError")
+KINDS = {"ChangedElsewhere": "UsageError"}
+"""Classes that are one of `CLASSES` with more to tell."""
 _SAYS = ("what", "why", "reason")
 
 
@@ -71,7 +73,8 @@ def _default_codes(tree: ast.Module) -> dict[str, str]:
 
 
 def _called(node: ast.expr) -> str:
-    return getattr(node, "id", None) or getattr(node, "attr", "")
+    name = getattr(node, "id", None) or getattr(node, "attr", "")
+    return KINDS.get(name, name)
 
 
 def _keyword(call: ast.Call, name: str) -> ast.expr | None:

@@ -183,17 +183,17 @@ class Kept:
 class ChangedElsewhere(UsageError):
     """Somebody else's change came first; `revision` is the present one."""
 
-    def __init__(self, what: str, *, revision: int = 0, **more: str) -> None:
-        super().__init__(what, **(more | {"code": "changed_elsewhere"}))
-        self.revision = revision
+    revision = 0
 
 
 def changed_elsewhere(what: str, asked: int, revision: int) -> ChangedElsewhere:
     """The error of a write that is based on an old revision."""
-    return ChangedElsewhere(
-        f"{what} was changed elsewhere: revision {asked} is old", revision=revision,
+    error = ChangedElsewhere(
+        f"{what} was changed elsewhere: revision {asked} is old", code="changed_elsewhere",
         where=f"revision {revision}", remedy="load it again, then repeat the change",
     )  # fmt: skip
+    error.revision = revision
+    return error
 
 
 def named(value: object, what: str = "name", most: int = 200) -> str:
