@@ -18,7 +18,8 @@ from .output import archive_only, console
 @click.option("--port", type=click.IntRange(0, 65535), default=None,
               help="Port [default: 8600]; 0 takes any free one.")  # fmt: skip
 @click.option("--token", default=None, help="Whoever gives it is the operator, others are guests; "
-              "16 characters or more. Better kept in $SPECTRARIUM_TOKEN.")  # fmt: skip
+              "16 characters or more. Set one, best in $SPECTRARIUM_TOKEN, on a machine that you "
+              "share: without it, its other users are operators too.")  # fmt: skip
 @click.option("--name", "names", multiple=True, metavar="HOST",
               help="A further name this server is reached by, behind a proxy.")  # fmt: skip
 @click.option("--people", type=click.Path(path_type=Path, dir_okay=False), default=None,

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from starlette.responses import Response
 from starlette.routing import Route
 
 from ..domain.errors import UsageError
 from ..people.records import OPERATE
-from ..plot.colour_maps import colour_map
-from ..plot.map import Colour
-from ..plot.scatter import Axis, scatter_png
 from ..publish.catalogue import csv, votable
 from ..publish.notebook import notebook
 from ..run.asked import Conditions, found
@@ -28,8 +24,6 @@ from .fields import Fields
 FORMATS = ("votable", "csv", "notebook", "ids")
 NOTEBOOK_MOST = 50_000
 """Ids in a notebook: of more, a browser that opens it stands still."""
-_BACKWARDS = frozenset({"teff", "logg", "s_ra", "gal_l"})
-"""Axes that astronomers draw from right to left, or downwards."""
 
 
 @answering
@@ -125,44 +119,14 @@ def map_png(ask: Ask) -> Response:
     cmap, dark = query.text("cmap", "viridis", most=20), query.flag("dark")
     width, height = (query.integer(k, size, 50, 4000) for k, size in
                      (("width", 1200), ("height", 900)))  # fmt: skip
-    colour_map(cmap)
-
-    def drawn() -> bytes:
-        return scatter_png(
-            _axis(columns, x, rows), _axis(columns, y, rows), _colour(columns, colour, rows),
-            equal=_same_scale(columns, x, y), cmap=cmap, dark=dark, width=width, height=height,
-            heading=ask.archive.root.name,
-        )  # fmt: skip
+    from .picture import picture  # only here: drawing takes a second to load
 
     key = ("map.png", x, y, colour, cmap, dark, width, height, conditions)
-    picture = ask.holding.cached(key, drawn)
-    return Response(picture, 200, {"Cache-Control": "no-cache"}, "image/png")
-
-
-def _axis(columns: Columns, name: str, rows: Rows) -> Axis:
-    about = columns.column(name)
-    label = f"{name} [{about.unit}]" if about.unit else name
-    backwards = name.rsplit(".", 1)[-1].lower() in _BACKWARDS
-    return Axis(columns.numbers(name)[rows], label, backwards)
-
-
-def _same_scale(columns: Columns, x: str, y: str) -> bool:
-    """Whether one step means the same along both axes: those of a map, and lengths."""
-    if x.startswith("map:") and y.startswith("map:"):
-        return x.rsplit(":", 1)[0] == y.rsplit(":", 1)[0]
-    unit = columns.column(x).unit
-    return unit == "kpc" and unit == columns.column(y).unit
-
-
-def _colour(columns: Columns, name: str | None, rows: Rows) -> Colour | None:
-    if name is None:
-        return None
-    about = columns.column(name)
-    if about.numeric:
-        return Colour(name, columns.numbers(name)[rows], about.unit)
-    words = columns.codes(name)
-    values = np.array([*words.values.to_pylist(), None], object)
-    return Colour(name, values[words.codes[rows]])
+    drawn = ask.holding.cached(key, lambda: picture(
+        columns, rows, x, y, colour, cmap=cmap, dark=dark, width=width, height=height,
+        heading=ask.archive.root.name,
+    ))  # fmt: skip
+    return Response(drawn, 200, {"Cache-Control": "no-cache"}, "image/png")
 
 
 ROUTES = [
