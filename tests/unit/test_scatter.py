@@ -65,7 +65,7 @@ def test_a_rare_class_is_not_lost_in_a_crowd():
     words = np.array(["common"] * 50_000, object)
     words[:40] = "rare"
     image = picture(x, y, Colour("class", words))
-    axes = image[:, :330]
+    axes = image[:, :365]  # left of the legend
     orange = (axes[..., 0] - axes[..., 2] > 0.25) & (axes[..., 0] > 0.7)
     assert orange.sum() > 4
 
