@@ -65,7 +65,7 @@ export async function ask(url: string, init: RequestInit = {}): Promise<Response
     response = await fetch(url, { credentials: 'same-origin', ...init })
   } catch (error) {
     if (isAbort(error)) throw error
-    throw new ApiError(0, 'unreachable', 'The server does not answer.', location.host, 'Is "spectrarium serve" still running? The page tries again by itself.')
+    throw new ApiError(0, 'unreachable', 'The server does not answer.', location.host, 'Is "spectrarium serve" still running?')
   }
   version.note(response.headers.get('X-Spectrarium-Version'))
   if (response.ok) return response

@@ -23,18 +23,19 @@ export function sequence(keys: string): string[] {
 }
 
 const SHOWN: Record<string, string> = {
-  ArrowUp: '↑', ArrowDown: '↓', ArrowLeft: '←', ArrowRight: '→', Escape: 'Esc', Shift: '⇧',
-  Enter: '↵', Delete: 'Del', PageUp: 'PgUp', PageDown: 'PgDn',
+  ArrowUp: '↑', ArrowDown: '↓', ArrowLeft: '←', ArrowRight: '→', Escape: 'Esc', Delete: 'Del', PageUp: 'PgUp', PageDown: 'PgDn',
 }
+const MAC: Record<string, string> = { Mod: '⌘', Shift: '⇧', Alt: '⌥' }
+const OTHER: Record<string, string> = { Mod: 'Ctrl' }
 
-/** A binding's text for people: "Mod+z" → "Ctrl+Z" (or "⌘Z"). */
+/** A binding's text for people: "Mod+z" → "Ctrl+Z" (or "⌘Z"), "g m" → "g m". */
 export function shown(keys: string, mac = false): string {
   return sequence(keys)
-    .map((chord) =>
-      chord
-        .split(/\+(?=.)/)
-        .map((part) => (part === 'Mod' ? (mac ? '⌘' : 'Ctrl') : (SHOWN[part] ?? part)))
-        .join(mac ? '' : '+'),
-    )
-    .join(' then ')
+    .map((chord) => {
+      const parts = chord.split(/\+(?=.)/)
+      const key = parts.pop()!
+      const held = parts.map((part) => (mac ? MAC : OTHER)[part] ?? part)
+      return [...held, SHOWN[key] ?? (held.length ? key.toUpperCase().slice(0, 1) + key.slice(1) : key)].join(mac ? '' : '+')
+    })
+    .join(' ')
 }

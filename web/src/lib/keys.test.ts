@@ -20,8 +20,9 @@ describe('key names', () => {
   })
 
   it('are shown as people know them', () => {
-    expect(shown('Mod+Shift+z')).toBe('Ctrl+⇧+z')
-    expect(shown('g m')).toBe('g then m')
+    expect(shown('Mod+Shift+z')).toBe('Ctrl+Shift+Z')
+    expect(shown('Mod+z', true)).toBe('⌘Z')
+    expect(shown('g m')).toBe('g m')
     expect(shown('+')).toBe('+')
     expect(sequence(' g  m ')).toEqual(['g', 'm'])
   })

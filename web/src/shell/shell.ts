@@ -48,7 +48,7 @@ export async function redo(): Promise<void> {
 async function said(word: string, step: () => Promise<string | null>, nothing: string): Promise<void> {
   try {
     const what = await step()
-    toast(what ? `${word}: ${what}` : nothing)
+    toast(what ? `${word}: ${what}` : nothing, { slot: 'undo' })
   } catch (error) {
     toast(asApiError(error).what, { tone: 'bad' })
   }

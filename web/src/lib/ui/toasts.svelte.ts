@@ -5,9 +5,13 @@ export interface Toast {
   id: number
   text: string
   tone: 'plain' | 'good' | 'bad'
+  /** Takes the place of an earlier one of the same name: of three undos only the last is shown. */
+  slot?: string
   /** A button: its word and what it does. */
   action?: { label: string; run: () => void }
 }
+
+export type ToastOptions = Partial<Pick<Toast, 'tone' | 'action' | 'slot'>>
 
 const SHOWN_MS = 6000
 const SHOWN_BAD_MS = 15_000
@@ -17,9 +21,10 @@ class Toasts {
   #next = 1
   #timers = new Map<number, ReturnType<typeof setTimeout>>()
 
-  add(text: string, options: { tone?: Toast['tone']; action?: Toast['action'] } = {}): void {
-    const toast: Toast = { id: this.#next++, text, tone: options.tone ?? 'plain', action: options.action }
-    this.list = [...this.list.filter((one) => one.text !== text), toast].slice(-4)
+  add(text: string, options: ToastOptions = {}): void {
+    const toast: Toast = { id: this.#next++, text, tone: options.tone ?? 'plain', action: options.action, slot: options.slot }
+    const others = this.list.filter((one) => one.text !== text && (!toast.slot || one.slot !== toast.slot))
+    this.list = [...others, toast].slice(-4)
     this.#run(toast)
   }
 
@@ -46,11 +51,11 @@ class Toasts {
 export const toasts = new Toasts()
 
 /** Says something; `toast('Saved', {tone: 'good'})`. */
-export function toast(text: string, options?: { tone?: Toast['tone']; action?: Toast['action'] }): void {
+export function toast(text: string, options?: ToastOptions): void {
   toasts.add(text, options)
 }
 
 /** Says what was done, with a button that takes the last act back. */
 export function toastUndo(text: string): void {
-  toasts.add(text, { action: { label: 'Undo', run: () => void acts.undo() } })
+  toasts.add(text, { slot: 'undo', action: { label: 'Undo', run: () => void acts.undo() } })
 }
