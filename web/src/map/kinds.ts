@@ -178,7 +178,7 @@ function kept(share: number | null | undefined): string {
 export function offers(archive: Overview): Offer[] {
   const out: Offer[] = archive.maps.map((m) => ({
     group: "Maps of embeddings", title: mapTitle(m.name), view: { kind: "map", name: m.name },
-    about: `${m.count.toLocaleString("en")} spectra${kept(m.quality["kept_10"])}`,
+    about: `${m.count.toLocaleString("en")} spectra${kept(m.quality?.["kept_10"])}`,
     note: `${m.name}: ${m.note ?? ""}`,
   }));
   const pairs: [keyof Overview["suggested"] | string, string][] = [

@@ -2,8 +2,8 @@
  * What the map shows. The address is the state: every setter changes the address, and what is
  * derived here is derived from it, so that a link, Back and a reload all give the same picture.
  */
-import { getArrow } from "../lib/api";
-import { asApiError, isAbort, type ApiError } from "../lib/api";
+import { SvelteSet } from "svelte/reactivity";
+import { asApiError, getArrow, isAbort, type ApiError } from "../lib/api";
 import { overview } from "../lib/archive.svelte";
 import { columns, type Column, type Columns } from "../lib/columns.svelte";
 import { count } from "../lib/format";
@@ -11,7 +11,7 @@ import { route, set } from "../lib/route.svelte";
 import { selection, type Combine } from "../lib/selection.svelte";
 import { theme } from "../lib/theme.svelte";
 import { colourParams, colouring, looks, parseColour, type ColourSpec, type Colouring } from "./colouring";
-import { columnsOf, firstViews, parseView, parseViews, viewText, viewTitle, viewsText, type ViewSpec } from "./kinds";
+import { columnsOf, firstViews, parseViews, viewTitle, viewsText, type ViewSpec } from "./kinds";
 import { HIDDEN } from "./picks";
 import { webgl2 } from "./scatter";
 
@@ -38,8 +38,10 @@ export class MapModel {
   /** Told by the views: how fully means can be summed here. */
   canMean = $state(true);
   readonly gl = webgl2();
-  #loaded = $state.raw<ReadonlySet<string>>(new Set());
-  #failed = new Set<string>();
+  // by name: a column that comes must not redraw what is made of others
+  #loaded = new SvelteSet<string>();
+  #failed = new SvelteSet<string>();
+  #before: Colouring | null = null;
   #first = $derived(overview.value ? firstViews(overview.value) : []);
   #usual = $derived(this.#usualColour());
 
@@ -65,20 +67,26 @@ export class MapModel {
     const { column } = this.colour;
     if (!this.data) return null;
     const held = column === null ? null : this.get(column);
-    if (column !== null && !held && !this.#failed.has(column)) return null;
-    return colouring(held, this.colour, theme.dark, this.data.row.length);
+    // until the new column is here the old colours stay
+    if (column !== null && !held && !this.#failed.has(column)) return this.#before;
+    return (this.#before = colouring(held, this.colour, theme.dark, this.data.row.length));
   });
   look: Uint32Array | null = $derived(
     this.data && this.colouring ? looks(this.colouring, selection.rows, this.data.position, this.inside) : null,
   );
   any = $derived(selection.count > 0);
-  /** Points that are drawn, whichever view. */
-  drawn = $derived.by(() => {
-    if (!this.look) return 0;
+  /** Points (indices) that are not switched off or outside the question, whichever view. */
+  #drawn: Int32Array = new Int32Array(0);
+  points: Int32Array = $derived.by(() => {
+    const { look } = this;
+    const out = new Int32Array(look?.length ?? 0);
     let n = 0;
-    for (let i = 0; i < this.look.length; i++) if (!(this.look[i]! & HIDDEN)) n++;
-    return n;
+    for (let i = 0; i < out.length; i++) if (!(look![i]! & HIDDEN)) out[n++] = i;
+    // the same array while the same points are shown: a new colour or selection asks nothing anew
+    if (n !== this.#drawn.length || out.some((p, k) => k < n && p !== this.#drawn[k])) this.#drawn = out.slice(0, n);
+    return this.#drawn;
   });
+  drawn = $derived(this.points.length);
 
   /** The column, once it is here. */
   get(name: string): Column | null {
@@ -104,8 +112,12 @@ export class MapModel {
   async #take(names: string[]): Promise<void> {
     try {
       const data = await columns.load(names);
-      this.data = data;
-      this.#loaded = new Set([...this.#loaded, ...names]);
+      if (!this.data || !same(this.data.row, data.row)) {
+        // another order of points: nothing made of the old one is of use
+        this.#before = null;
+        this.data = data;
+      }
+      for (const name of names) this.#loaded.add(name);
       this.error = null;
     } catch (thrown) {
       if (names.length > 1) {
@@ -231,8 +243,6 @@ export class MapModel {
   }
 }
 
-export function sameView(a: ViewSpec, b: ViewSpec): boolean {
-  return viewText(a) === viewText(b);
+function same(a: Int32Array, b: Int32Array): boolean {
+  return a.length === b.length && a.every((row, i) => row === b[i]);
 }
-
-export { parseView };

@@ -2,16 +2,14 @@
  * A scatter of up to millions of points on one WebGL2 canvas.
  *
  * Positions go to the card once; a change of colour or of the selection sends 4 bytes a point, a
- * change of the colour map 1 kB. Rows arrive shuffled, so the first `WHILE_MOVING` points are a
- * fair picture and are what is drawn while the camera moves.
+ * change of the colour map 1 kB. Rows arrive shuffled, so any number of first points is a fair
+ * picture: that is what is drawn while the camera moves.
  */
 import {
   MEAN_FRAGMENT, POINT_FRAGMENT, POINT_VERTEX, ROUND_FRAGMENT, SCREEN_VERTEX, SUM_FRAGMENT,
   SUM_VERTEX,
 } from "./shaders";
 import type { Camera, Size } from "./view";
-
-export const WHILE_MOVING = 50_000;
 
 /** Colours 0…255: of the canvas, and of points that are not chosen (with their opacity 0…1). */
 export interface Ground {
@@ -135,11 +133,11 @@ export class Scatter {
     return Math.max(1.5, Math.min(7, 0.7 * each * Math.min(4, Math.sqrt(Math.max(1, closer)))));
   }
 
-  /** Draws; `moving`: only the first `WHILE_MOVING`. `closer`: how far it is zoomed in (≥ 1). */
-  draw(cam: Camera, how: Drawing, moving: boolean, closer = 1): void {
+  /** Draws the first `most` points. `closer`: how far it is zoomed in (≥ 1). */
+  draw(cam: Camera, how: Drawing, most = Infinity, closer = 1): void {
     const gl = this.gl;
     if (this.gone || gl.isContextLost()) return;
-    const n = moving ? Math.min(this.count, WHILE_MOVING) : this.count;
+    const n = Math.min(this.count, Math.round(most));
     const [r, g, b] = this.ground.back;
     const mean = how.mode === "mean" && this.sums !== null;
     if (mean && n) this.addUp(cam, how, n);

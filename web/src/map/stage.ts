@@ -12,6 +12,9 @@ import {
 
 const REST_MS = 150;
 const PICK_PX = 12;
+/** Points that are drawn while the camera moves: at first, and at least on a slow machine. */
+const WHILE_MOVING = 50_000;
+const LEAST = 10_000;
 
 export class Stage {
   readonly scatter: Scatter | null = null;
@@ -28,9 +31,13 @@ export class Stage {
   #palette: Palette;
   #focus = "#ffd166";
   #frame = 0;
+  /** looks wait for the next frame, so that what changes together is sent once */
+  #unsent = false;
   #points = false;
   #over = false;
   #moving = false;
+  #most = WHILE_MOVING;
+  #drawnAt = 0;
   #rest: ReturnType<typeof setTimeout> | null = null;
   #watch: ResizeObserver;
   #density: MediaQueryList | null = null;
@@ -45,7 +52,7 @@ export class Stage {
     this.retheme();
     this.#watch = new ResizeObserver(() => this.#measure());
     this.#watch.observe(host);
-    this.#measure();
+    this.#lay();
   }
 
   get plot(): Plot | null {
@@ -58,16 +65,16 @@ export class Stage {
     this.#picks = null;
     this.gutters = guttersOf(plot);
     this.resizing(this.gutters);
-    this.#measure();
+    this.#lay();
     this.scatter?.setPoints(plot?.at ?? new Float32Array(0));
-    this.scatter?.setLook(this.#fitting(this.#look));
+    this.#unsent = true;
     this.fit();
   }
 
   setLook(look: Uint32Array | null, how: Drawing): void {
     this.#look = look ?? new Uint32Array(0);
     this.#how = how;
-    this.scatter?.setLook(this.#fitting(this.#look));
+    this.#unsent = true;
     this.#ask(true);
   }
 
@@ -156,6 +163,10 @@ export class Stage {
     this.#picks = null;
   }
 
+  get #count(): number {
+    return (this.#plot?.at.length ?? 0) / 2;
+  }
+
   #index(): Picks {
     this.#picks ??= new Picks(this.#plot!.at);
     return this.#picks;
@@ -175,11 +186,16 @@ export class Stage {
 
   /** Looks come after points at times: never one of another length. */
   #fitting(look: Uint32Array): Uint32Array {
-    const n = (this.#plot?.at.length ?? 0) / 2;
-    return look.length === n ? look : new Uint32Array(n);
+    return look.length === this.#count ? look : new Uint32Array(this.#count);
   }
 
+  /** The window has another size or density: drawn at once, for a resized canvas is blank. */
   #measure(): void {
+    if (this.#lay()) this.#ask(true, true);
+  }
+
+  /** Fits the canvases to the window; whether that changed anything. */
+  #lay(): boolean {
     const g = this.gutters;
     const size = {
       width: Math.max(1, this.host.clientWidth - g.left - g.right),
@@ -191,15 +207,18 @@ export class Stage {
       this.cam = resized(this.cam, this.size, size, this.#plot.plane.locked);
       this.#home = resized(this.#home, this.size, size, this.#plot.plane.locked);
     }
+    const [w, h] = [Math.round(this.host.clientWidth * dpr), Math.round(this.host.clientHeight * dpr)];
+    const same = size.width === this.size.width && size.height === this.size.height && this.over.width === w && this.over.height === h;
+    if (same) return false;
     this.size = size;
     this.scatter?.resize(size, dpr);
-    this.over.width = Math.round(this.host.clientWidth * dpr);
-    this.over.height = Math.round(this.host.clientHeight * dpr);
+    this.over.width = w;
+    this.over.height = h;
     if (this.#plot && first) this.fit();
     this.#density?.removeEventListener("change", this.#onDensity);
     this.#density = matchMedia(`(resolution: ${dpr}dppx)`);
     this.#density.addEventListener("change", this.#onDensity);
-    this.#ask(true, true);
+    return true;
   }
 
   #move(): void {
@@ -217,7 +236,6 @@ export class Stage {
     this.#points ||= points;
     this.#over = true;
     if (now) {
-      // a resized canvas is blank until it is drawn: within the same frame, so nothing flickers
       cancelAnimationFrame(this.#frame);
       this.#frame = 0;
       this.#draw();
@@ -231,12 +249,27 @@ export class Stage {
 
   #draw(): void {
     if (this.#points) {
+      if (this.#unsent) this.scatter?.setLook(this.#fitting(this.#look));
+      this.#unsent = false;
+      this.#pace();
       const closer = Math.abs(this.cam.sx / (this.#home.sx || 1));
-      this.scatter?.draw(this.cam, this.#how, this.#moving, closer);
+      this.scatter?.draw(this.cam, this.#how, this.#moving ? this.#most : Infinity, closer);
       this.#points = false;
+      // what is on the canvas, for tests and timings: points, or "moving" while only some are drawn
+      this.host.dataset["drawn"] = this.#moving ? "moving" : String(this.#look.length === this.#count ? this.#count : 0);
     }
     if (this.#over) this.#paint();
     this.#over = false;
+  }
+
+  /** While moving, as many points as this machine draws in time. */
+  #pace(): void {
+    const now = performance.now();
+    const took = now - this.#drawnAt;
+    this.#drawnAt = now;
+    if (!this.#moving || took > 400) return;
+    if (took > 45) this.#most = Math.max(LEAST, this.#most * 0.7);
+    else if (took < 22) this.#most = Math.min(this.#count || WHILE_MOVING, this.#most * 1.25);
   }
 
   #paint(): void {
