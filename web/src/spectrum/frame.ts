@@ -76,10 +76,9 @@ export class Frame {
     Object.assign(this.look, look);
     this.#view = view;
     this.#y = y.hi > y.lo ? y : { lo: y.lo - 1, hi: y.hi + 1 };
-    this.plot.batch(() => {
-      this.plot.setScale("x", { min: this.#view.lo, max: this.#view.hi });
-      this.plot.setScale("y", { min: this.#y.lo, max: this.#y.hi });
-    });
+    // uPlot gathers these in one drawing at the end of the task.
+    this.plot.setScale("x", { min: this.#view.lo, max: this.#view.hi });
+    this.plot.setScale("y", { min: this.#y.lo, max: this.#y.hi });
     this.plot.redraw(false, true);
   }
 

@@ -44,6 +44,12 @@ export function kindColour(kind: string, dark: boolean): string {
 
 type Values = ArrayLike<number>;
 
+/**
+ * Samples a path. Without a GPU the time of one path grows with the square of its points: 1400
+ * points in pieces of 48 fill and stroke in a tenth of the time (135 → 10 ms in Chromium).
+ */
+const CHUNK = 48;
+
 function span(u: uPlot, x: Values): [number, number] {
   const { min, max } = u.scales["x"]!;
   return [Math.max(0, lowerBound(x, min!) - 1), Math.min(x.length, lowerBound(x, max!) + 1)];
@@ -90,10 +96,15 @@ export function drawLine(u: uPlot, x: Values, y: Values, how: Stroke): void {
     ctx.lineWidth = (how.width ?? 1) * devicePixelRatio;
     ctx.lineJoin = "round";
     if (how.dash) ctx.setLineDash(how.dash.map((d) => d * devicePixelRatio));
-    ctx.beginPath();
-    if (how.steps) stepPath(u, ctx, x, y, from, to, how.gap ?? Infinity);
-    else linePath(u, ctx, x, y, from, to, how.gap ?? Infinity);
-    ctx.stroke();
+    // A dash starts anew with each path, so a dashed line is one path.
+    const most = how.dash ? Infinity : CHUNK;
+    for (let start = from; start < to; start += most) {
+      ctx.beginPath();
+      // One sample back, so that the pieces join.
+      (how.steps ? stepPath : linePath)(u, ctx, x, y, Math.max(from, start - 1), Math.min(to, start + most), how.gap ?? Infinity);
+      ctx.stroke();
+      if (most === Infinity) break;
+    }
   });
 }
 
@@ -146,33 +157,42 @@ export function drawBand(
   clipped(u, (ctx) => {
     ctx.fillStyle = colour;
     ctx.globalAlpha = alpha;
-    ctx.beginPath();
     let start = -1;
+    const piece = (first: number, end: number): void => {
+      for (let i = first; i < end - 1 || i === first; i += CHUNK) {
+        ctx.beginPath();
+        bandPath(u, ctx, x, lo, hi, i, Math.min(end, i + CHUNK + 1));
+        ctx.fill();
+      }
+    };
     for (let i = from; i <= to; i++) {
       const on = i < to && Number.isFinite(lo[i]!) && Number.isFinite(hi[i]!);
       if (on && start >= 0 && x[i]! - x[i - 1]! > gap) {
-        bandPath(u, ctx, x, lo, hi, start, i);
+        piece(start, i);
         start = i;
       }
       if (on && start < 0) start = i;
       if (!on && start >= 0) {
-        bandPath(u, ctx, x, lo, hi, start, i);
+        piece(start, i);
         start = -1;
       }
     }
-    ctx.fill();
   });
 }
 
 function bandPath(
   u: uPlot, ctx: CanvasRenderingContext2D, x: Values, lo: Values, hi: Values, from: number, to: number,
 ): void {
-  for (let i = from; i < to; i++) {
+  // Pieces meet on whole pixels: a seam between two half covered ones would show.
+  const at = (i: number): number => {
     const px = u.valToPos(x[i]!, "x", true);
-    if (i === from) ctx.moveTo(px, yPixel(u, hi[i]!));
-    else ctx.lineTo(px, yPixel(u, hi[i]!));
+    return i === from || i === to - 1 ? Math.round(px) : px;
+  };
+  for (let i = from; i < to; i++) {
+    if (i === from) ctx.moveTo(at(i), yPixel(u, hi[i]!));
+    else ctx.lineTo(at(i), yPixel(u, hi[i]!));
   }
-  for (let i = to - 1; i >= from; i--) ctx.lineTo(u.valToPos(x[i]!, "x", true), yPixel(u, lo[i]!));
+  for (let i = to - 1; i >= from; i--) ctx.lineTo(at(i), yPixel(u, lo[i]!));
   ctx.closePath();
 }
 

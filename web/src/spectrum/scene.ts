@@ -50,8 +50,8 @@ function paintSpectrum(u: uPlot, palette: Palette, piece: Piece, scene: Scene): 
   if (scene.mask) {
     drawLine(u, wave, flux, { colour: palette.dim, alpha: 0.65, width: 1, steps, gap });
     paintMask(u, palette, piece);
-    drawLine(u, wave, good, { colour: palette.fg, width: 1.1, steps, gap });
-  } else drawLine(u, wave, flux, { colour: palette.fg, width: 1.1, steps, gap });
+    drawLine(u, wave, good, { colour: palette.fg, width: 1, steps, gap });
+  } else drawLine(u, wave, flux, { colour: palette.fg, width: 1, steps, gap });
 }
 
 /** A strip along the lower edge where samples are masked, and a faint veil over them. */

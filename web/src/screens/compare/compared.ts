@@ -46,9 +46,10 @@ export function comparedOf(table: Table): Compared {
   };
 }
 
-/** Values over the median; where that is nothing there is no ratio. */
+/** Values over the median; where that is next to nothing (2 % of its usual size) there is no ratio. */
 export function ratio(flux: Float32Array, median: Float32Array): Float32Array {
-  return flux.map((value, i) => (Math.abs(median[i]!) > 0 ? value / median[i]! : NaN));
+  const least = 0.02 * percentile(median.map(Math.abs), 0.5);
+  return flux.map((value, i) => (Math.abs(median[i]!) > least ? value / median[i]! : NaN));
 }
 
 /** A distance that keeps most neighbours of a stack apart: the typical 2–98 % spread. */

@@ -21,8 +21,12 @@ export interface Driver {
   contribution: number;
   sign: number;
   lines?: (string | { label: string; text?: string })[];
-  text?: string;
+  /** What may lie there, in sentences. */
+  texts?: string[];
 }
+
+/** Places a vacuum wavelength of a model's grid on the axis that the spectrum shows. */
+export type Placing = (aa: number, frame: string | undefined) => number;
 
 export interface Similar {
   model: string;
@@ -55,7 +59,10 @@ export interface Answer {
   alike: (Driver | string)[];
   flux: (number | null)[];
   difference: (number | null)[];
-  why: (number | null)[];
+  /** Share of the squared difference by wavelength; null where no model explains it. */
+  why: (number | null)[] | null;
+  /** The difference in σ of the two. */
+  sigma: (number | null)[] | null;
 }
 
 export interface Tag {
@@ -95,6 +102,7 @@ export interface Score {
   /** Why it abstains. */
   reason: string;
   note?: string;
+  frame?: string;
   expected_by?: string;
   noise_source: string;
 }
@@ -126,12 +134,12 @@ export function between(lo: number, hi: number): string {
 
 /** What lies in a region, in words; its wavelengths when nothing is known to. */
 export function driverWords(driver: Driver): string {
-  if (driver.text) return driver.text;
+  if (driver.texts?.length) return driver.texts[0]!;
   const lines = (driver.lines ?? []).map((line) => (typeof line === "string" ? line : line.label));
   return lines.length ? [...new Set(lines)].join(", ") : between(driver.lo_aa, driver.hi_aa);
 }
 
 /** Values that may be null as an array that a picture can take. */
-export function floats(values: readonly (number | null)[] | undefined): Float32Array {
+export function floats(values: readonly (number | null)[] | null | undefined): Float32Array {
   return Float32Array.from(values ?? [], (value) => value ?? NaN);
 }
