@@ -13,6 +13,7 @@ export default defineConfig(({ mode }) => {
       assetsInlineLimit: 0, // a data: address for a font or script would break the page's policy
       modulePreload: { polyfill: false },
       reportCompressedSize: true,
+      license: { fileName: 'licenses.md' }, // what the bundled libraries want to be told with them
     },
     server: {
       port: 8711,

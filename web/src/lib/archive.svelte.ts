@@ -8,6 +8,8 @@ export interface ArchiveColumn {
   about: string | null
   kind: 'number' | 'text' | 'bool' | 'time'
   source: string | null
+  /** Share of a sample of the observations that has a value; null where nobody has looked. */
+  share: number | null
 }
 
 export interface ArchiveMap {
