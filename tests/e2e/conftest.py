@@ -6,6 +6,13 @@ from pathlib import Path
 
 import pytest
 from astropy.table import Table
+from page_browser import (  # noqa: F401  fixtures of the tests of the page
+    chromium_browser,
+    look,
+    own_server,
+    page_archive,
+    page_server,
+)
 
 import spectrarium as sp
 from spectrarium.mock import write_survey

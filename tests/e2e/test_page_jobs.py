@@ -1,0 +1,126 @@
+"""The jobs screen and what a file of one's own gives, in a browser on real spectra."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from page_browser import THEMES
+from playwright.sync_api import Page, expect
+
+pytestmark = [
+    pytest.mark.data, pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("page"),
+]  # fmt: skip
+
+
+def start_selection(page: Page, name: str, where: str) -> None:
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Filter", exact=True).fill(where)
+    page.get_by_role("button", name="Start", exact=True).click()
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_it_is_accessible(look, own_server, theme):
+    seen = look(theme, at=own_server())
+    page = seen.open("/jobs")
+    expect(page.get_by_text("No work was started yet")).to_be_visible()
+    seen.accessible(f"empty, {theme}")
+    start_selection(page, "bright", "snr > 40")
+    expect(page.get_by_role("button", name="Open as selection")).to_be_visible()
+    seen.accessible(f"a job, {theme}")
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+
+
+def test_a_job_runs_and_its_result_is_opened(look, own_server):
+    server = own_server()
+    page = look(at=server).open("/jobs")
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_disabled()
+    start_selection(page, "bright", "snr > 40")
+    expect(page.get_by_role("option", name=re.compile("bright.*Done"))).to_be_visible()
+    assert "job=" in page.url
+    page.get_by_role("button", name="Open as selection").click()
+    (kept,) = server.ask("/selections")["selections"]
+    wanted = server.ask("/find", where="snr > 40", limit=1)["count"]
+    assert kept["count"] == wanted > 0
+    expect(page.get_by_role("group", name="Selection")).to_contain_text(f"{wanted} selected")
+    page.reload()
+    expect(page.get_by_role("heading", name="Selection bright")).to_be_visible()
+
+
+def test_a_refused_filter_is_told_in_words_and_starts_nothing(look, own_server):
+    server = own_server()
+    seen = look(at=server)
+    seen.expected.append("40")
+    page = seen.open("/jobs")
+    start_selection(page, "no", "snr >> 4")
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert server.ask("/jobs")["jobs"] == []
+
+
+def test_a_running_job_shows_its_log_and_is_cancelled(look, own_server):
+    page = look(at=own_server(copy=True)).open("/jobs")
+    page.get_by_role("button", name="Outlier score").click()
+    page.get_by_label("Score", exact=True).select_option("total")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_role("heading", name="Score total")).to_be_visible()
+    page.keyboard.press("x")
+    ended = re.compile("Score total.*(Cancelled|Done)")
+    expect(page.get_by_role("option", name=ended)).to_be_visible()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("No work was started yet")).to_be_visible()
+
+
+def test_a_score_is_computed_from_the_outliers_screen_or_a_job(look, own_server):
+    page = look(at=own_server(copy=True)).open("/jobs")
+    page.get_by_role("button", name="Outlier score").click()
+    page.get_by_label("Score", exact=True).select_option("density")
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_role("link", name="Open the outliers").click()
+    expect(page.get_by_label("Score", exact=True)).to_have_value("density")
+    expect(page.get_by_role("option").first).to_be_visible()
+
+
+def test_work_that_writes_is_for_the_operator(look, own_server):
+    server = own_server("--token", "a-token-of-enough-length")
+    seen = look(at=server)
+    seen.expected.append("401")
+    page = seen.open("/jobs")
+    expect(page.get_by_label("Token")).to_be_visible()
+    page.get_by_label("Token").fill("a-token-of-enough-length")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Start work")).to_be_visible()
+    page.get_by_role("button", name="Outlier score").click()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
+
+
+def test_a_file_of_ones_own_is_looked_at(look, data_dir):
+    page = look().open("/")
+    example = next((data_dir / "sdss_boss_pool" / "raw_examples").glob("*.fits.gz"))
+    page.get_by_label("File of spectra").set_input_files(example)
+    expect(page).to_have_url(re.compile("/object/upload"))
+
+
+def test_a_file_that_says_no_unit_is_asked_for_one(look, data_dir):
+    page = look().open("/")
+    example = next((data_dir / "fors2_rxj0054" / "raw_examples").glob("*"))
+    page.get_by_label("File of spectra").set_input_files(example)
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("no_wave_unit")
+    dialog.get_by_label("Unit of the wavelengths").fill("Angstrom")
+    dialog.get_by_role("button", name="Read again").click()
+    expect(page).to_have_url(re.compile("/object/upload"))
+
+
+def test_hostile_and_empty_files_are_refused_in_words(look, tmp_path):
+    page = look().open("/")
+    dialog = page.get_by_role("dialog")
+    page.get_by_label("File of spectra").set_input_files(
+        {"name": "<img src=x onerror=alert(1)>.fits", "mimeType": "", "buffer": b"<html>no</html>"}
+    )
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    expect(dialog.get_by_role("heading")).to_have_text("<img src=x onerror=alert(1)>.fits")
+    page.keyboard.press("Escape")
+    page.get_by_label("File of spectra").set_input_files(
+        {"name": "empty.csv", "mimeType": "", "buffer": b""}
+    )
+    expect(dialog).to_contain_text("The file is empty")
