@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -66,6 +67,18 @@ def error(answer: Any, status: int, code: str) -> dict[str, str]:
     assert set(found) >= {"code", "what", "where", "remedy"}
     assert "Traceback" not in answer.text
     return found
+
+
+def first_id(site: Site, where: str = "obs_collection = 'MOCK'") -> str:
+    """``COLLECTION:OBS_ID`` of the first observation that meets a filter."""
+    row = site.store.find(where)[0]
+    found = site.store.catalogue([row], ["obs_collection", "obs_id"]).to_pylist()[0]
+    return f"{found['obs_collection']}:{found['obs_id']}"
+
+
+def path(identifier: str) -> str:
+    """An id as part of a path."""
+    return quote(identifier, safe="")
 
 
 def make_archive(folder: Path) -> Path:
