@@ -53,7 +53,7 @@ test("one cosmic ray does not set the range, a strong line of several samples do
   for (let i = 500; i < 510; i++) line[i] = 50;
   expect(robustRange(line, line)).toMatchObject({ hi: 50, beyond: 0 });
   const narrow = calm.slice();
-  narrow.set([20, 60, 20], 500);
+  narrow.set([20, 60, 40, 20], 500);
   expect(robustRange(narrow, narrow)).toMatchObject({ hi: 60, beyond: 0 });
   const column = calm.slice();
   column[500] = 60;

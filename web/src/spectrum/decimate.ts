@@ -103,8 +103,8 @@ export interface Range {
 
 /**
  * A vertical range that spikes do not set. An end that lies further beyond the 0.3–99.7 % core
- * than three times its span counts only if it is no spike: three neighbours (or, where columns
- * are folded, the column's mean) reach there too.
+ * than three times its span counts only if it is no spike: it is four samples wide at a quarter of
+ * its height or, where columns are folded, the column's mean reaches there too.
  *
  * mean: of folded columns; left out where lows and highs are the samples themselves
  */
@@ -118,34 +118,39 @@ export function robustRange(
   if (!low.length || !high.length) return null;
   const core = [of(low, 0.003), of(high, 0.997)] as const;
   const span = core[1] - core[0] || Math.abs(core[1]) || 1;
-  const hi = topOf(highs, core[1] + 3 * span, core[1] + 0.25 * span, mean);
+  const hi = topOf(highs, of(high, 0.5), core[1] + 3 * span, core[1] + 0.25 * span, mean);
   const under = (values: ArrayLike<number>): Float64Array => Float64Array.from(values, (v) => -v);
-  const lo = -topOf(under(lows), 3 * span - core[0], 0.25 * span - core[0], mean && under(mean));
+  const lo = -topOf(under(lows), -of(low, 0.5), 3 * span - core[0], 0.25 * span - core[0], mean && under(mean));
   let beyond = 0;
   for (let i = 0; i < lows.length; i++) if (lows[i]! < lo || highs[i]! > hi) beyond++;
   return { lo, hi, beyond };
 }
 
-/** The highest value below `cut` or, if more than a spike is above it, above; else `otherwise`. */
-function topOf(values: ArrayLike<number>, cut: number, otherwise: number, mean?: ArrayLike<number>): number {
+/** The highest value up to `cut` or, if more than a spike is above it, above; else `otherwise`. */
+function topOf(
+  values: ArrayLike<number>, base: number, cut: number, otherwise: number, mean?: ArrayLike<number>,
+): number {
   let below = -Infinity;
   let above = -Infinity;
-  let run = 0;
   let spikes = false;
   for (let i = 0; i < values.length; i++) {
     const value = values[i]!;
-    if (!(value > cut)) {
-      run = 0;
-      if (value > below) below = value;
-      continue;
-    }
-    run++;
-    spikes = true;
-    const real = run >= 3 ? Math.max(value, values[i - 1]!, values[i - 2]!) : mean && mean[i]! > cut ? value : -Infinity;
-    if (real > above) above = real;
+    if (value > cut) {
+      spikes = true;
+      if (value > above && (mean ? mean[i]! > cut : wideAt(values, i, base) >= 4)) above = value;
+    } else if (value > below) below = value;
   }
   if (above > -Infinity) return above;
   return spikes ? Math.max(otherwise, Math.min(below, cut)) : below;
+}
+
+/** Neighbours of a sample (itself too) that reach a quarter of its height over the base; 4 at most. */
+function wideAt(values: ArrayLike<number>, i: number, base: number): number {
+  const least = base + 0.25 * (values[i]! - base);
+  let wide = 1;
+  for (let k = i - 1; wide < 4 && k >= 0 && values[k]! > least; k--) wide++;
+  for (let k = i + 1; wide < 4 && k < values.length && values[k]! > least; k++) wide++;
+  return wide;
 }
 
 /** [first, last] of every run of set entries. */

@@ -209,7 +209,7 @@ export class Frame {
 
   #fluxTicks(u: uPlot, min: number, max: number): number[] {
     const { yFactor, log } = this.look;
-    const most = Math.max(2, Math.floor(u.bbox.height / devicePixelRatio / 40));
+    const most = Math.max(2, Math.floor(u.bbox.height / devicePixelRatio / 52));
     const [low, high] = [min * yFactor, max * yFactor];
     const values = log ? logTicks(low, high, most).map((tick) => tick.value) : ticks(low, high, most);
     return values.map((value) => value / yFactor);

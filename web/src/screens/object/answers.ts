@@ -112,8 +112,9 @@ export interface Note {
   text: string;
   user: string;
   mine: boolean;
-  created: string;
-  changed: string | null;
+  /** Seconds since 1970. */
+  created: number;
+  changed: number | null;
 }
 
 /** The name of an object: its target's, else the survey's own id. */
