@@ -161,11 +161,13 @@ def score_tables(
     tables: dict[str, pa.Table] = {}
     notes: list[str] = []
     slow = [n for n in names if kept_scores(archive, n, asked) is None and _slow(archive, n, asked)]
-    if slow:
+    if len(slow) == len(names):
         raise UsageError(
             f"the score {asked.score} has not been computed yet for {', '.join(slow)}",
             code="needs_job", where="score", remedy='start a job of the kind "score"',
         )  # fmt: skip
+    notes += [f"not computed yet for {n}: start a job for it" for n in slow]
+    names = [n for n in names if n not in slow]
     for name in names:
         try:
             make = partial(scored, archive, name, asked, Silent(), 0.0, False)
