@@ -70,7 +70,7 @@ export class Scatter {
   /** `again` is called when the browser has given a lost context back: draw once more. */
   constructor(readonly canvas: HTMLCanvasElement, again: () => void) {
     const gl = canvas.getContext("webgl2", {
-      alpha: false, antialias: false, depth: true, stencil: false, powerPreference: "low-power",
+      antialias: false, depth: true, stencil: false, powerPreference: "low-power",
     });
     if (!gl) throw new Error("this browser gives no WebGL2 context");
     this.gl = gl;

@@ -107,9 +107,8 @@ export class Stage {
     if (!this.#plot) return this.#ask(true);
     const whole = this.#plot.sky?.kind === "hammer";
     const pad = this.#plot.sky ? 0.03 : 0.06;
-    const box = all && !whole ? everything(this.#plot.plane) : undefined;
-    this.cam = fit(this.#plot.plane, this.size, box, pad);
-    this.#home = fit(this.#plot.plane, this.size, undefined, pad);
+    this.#home = this.cam = fit(this.#plot.plane, this.size, undefined, pad);
+    if (all && !whole) this.cam = fit(this.#plot.plane, this.size, everything(this.#plot.plane), pad);
     this.#ask(true);
   }
 
@@ -203,6 +202,7 @@ export class Stage {
     };
     const dpr = window.devicePixelRatio || 1;
     const first = this.size.width <= 1 || this.size.height <= 1;
+    const whole = this.cam === this.#home;
     if (this.#plot && !first) {
       this.cam = resized(this.cam, this.size, size, this.#plot.plane.locked);
       this.#home = resized(this.#home, this.size, size, this.#plot.plane.locked);
@@ -214,7 +214,7 @@ export class Stage {
     this.scatter?.resize(size, dpr);
     this.over.width = w;
     this.over.height = h;
-    if (this.#plot && first) this.fit();
+    if (this.#plot && (first || whole)) this.fit();
     this.#density?.removeEventListener("change", this.#onDensity);
     this.#density = matchMedia(`(resolution: ${dpr}dppx)`);
     this.#density.addEventListener("change", this.#onDensity);

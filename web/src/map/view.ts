@@ -155,7 +155,7 @@ export function resized(cam: Camera, from: Size, to: Size, locked: boolean): Cam
   if (!from.width || !from.height) return cam;
   const kx = to.width / from.width;
   const ky = to.height / from.height;
-  const k = Math.min(kx, ky);
+  const k = Math.sqrt(kx * ky); // so that a window that comes back to its size shows the same again
   return { ...cam, sx: cam.sx * (locked ? k : kx), sy: cam.sy * (locked ? k : ky) };
 }
 
