@@ -280,6 +280,7 @@ def test_rows_that_are_hidden_read_as_rows_that_there_are_not(seen, whole):
         "window": lambda r: seen.window(r, 4000, 5000),
         "numpy window": lambda r: seen.window(np.int64(r), 4000, 5000),
         "scan": lambda r: list(seen.scan(np.array([r]))),
+        "file_seen": lambda r: seen.file_seen(r),
         "index": lambda r: seen.index.value("uid", np.array([r])),
     }
     for what, read in readers.items():

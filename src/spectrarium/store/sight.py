@@ -98,6 +98,7 @@ class Sight:
 
         The same path or the same bytes: a file may have been ingested from two places.
         """
+        self.require(np.array([row], np.int64))
         if self.everything:
             return True
         same = np.zeros(len(self.seen), bool)
