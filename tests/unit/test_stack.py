@@ -143,6 +143,16 @@ def test_who_does_not_fit_is_counted_with_the_reason(tmp_path: Path) -> None:
     assert sum(left.values()) == 4
 
 
+def test_flux_of_unknown_unit_goes_with_most(tmp_path: Path) -> None:
+    spectra = [one(f"c{i}", lined(WAVE), flux_unit="adu") for i in range(3)]
+    spectra += [one(f"u{i}", lined(WAVE), flux_unit=None) for i in range(5)]
+    spectra.append(one("f", lined(WAVE)))
+    found = stacked(store := stored(tmp_path, spectra), store.find(), Wish())
+    assert found.about["kind"] == "counts"
+    assert found.about["used"] == 8
+    assert any("unit of the flux is not known" in note for note in found.about["notes"])
+
+
 def test_flux_per_frequency_is_brought_to_flux_per_wavelength(tmp_path: Path) -> None:
     flat = np.ones(WAVE.size)
     spectra = [one(f"l{i}", flat) for i in range(4)]

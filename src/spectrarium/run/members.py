@@ -106,8 +106,14 @@ def planned(archive: Archive, rows: Rows, wish: Wish) -> Plan:
     leave(np.array([(o or 0) > 0 for o in words["n_orders"]], bool), "echelle orders kept apart")
     leave(~((low > 0) & (high > low)), "no wavelength range")
     kinds = _kinds(words["flux_unit"], words["normalisation"])
-    kind = _commonest(kinds[keep], FluxKind.CALIBRATED)
-    leave(np.array([k is not kind for k in kinds], bool), f"flux of another kind than {kind.value}")
+    told = np.array([k is not None for k in kinds], bool)
+    kind = _commonest(kinds[keep & told], FluxKind.CALIBRATED)
+    other = np.array([k is not None and k is not kind for k in kinds], bool)
+    if kind is FluxKind.CONTINUUM_SUBTRACTED:
+        other |= ~told
+    leave(other, f"flux of another kind than {kind.value}")
+    if told[keep].any() and (silent := int((keep & ~told).sum())):
+        notes.append(f"of {silent}, the unit of the flux is not known: taken to be {kind.value}")
     unit = _commonest(words["flux_unit"][keep], None)
     if wish.normalise == "none":
         leave(words["flux_unit"] != unit, "flux in another unit")
@@ -144,7 +150,10 @@ def _commonest(values: NDArray[Any], default: Any) -> Any:
 
 
 @lru_cache(maxsize=1024)
-def _kind_of(unit: str | None, normalisation: str | None) -> FluxKind:
+def _kind_of(unit: str | None, normalisation: str | None) -> FluxKind | None:
+    """What the flux is; None where the file says neither its unit nor what was done to it."""
+    if unit is None and normalisation in (None, "none", "unknown"):
+        return None
     return flux_kind(unit, Normalisation(normalisation or "unknown"))
 
 
