@@ -78,10 +78,10 @@ def addresses(url: str) -> dict[str, str]:
     archive = asked(url, "/api/archive")
     maps = {m["name"]: m for m in archive["maps"]}
     largest = max(maps.values(), key=lambda m: m["count"])["name"] if maps else ""
-    star = asked(url, "/api/find", where="target_class = 'STAR' AND snr > 20", limit=5, sort="-snr")
-    quasar = asked(url, "/api/find", where="target_class = 'QSO' AND snr > 5", limit=5, sort="-snr")
+    quasar = asked(url, "/api/find", where="class = 'QSO' AND obs_collection LIKE 'SDSS 2.5m%'",
+                   limit=5, sort="-snr")  # fmt: skip
     series = asked(url, "/api/find", where="obs_collection LIKE '%ccd700'", limit=60, sort="t_min")
-    one = (quasar["rows"] or star["rows"] or asked(url, "/api/find", limit=1)["rows"])[0]["id"]
+    one = (quasar["rows"] or asked(url, "/api/find", limit=1)["rows"])[0]["id"]
     many = ",".join(str(r["row"]) for r in series["rows"])
     return {
         "home": "/",
@@ -93,6 +93,16 @@ def addresses(url: str) -> dict[str, str]:
     }
 
 
+def begun(url: str) -> None:
+    """A job, so that there is one to see."""
+    body = {"kind": "select", "params": {"by": "filter", "where": "snr > 50", "name": "Bright"}}
+    post = urllib.request.Request(
+        f"{url}/api/jobs", json.dumps(body).encode(),
+        {"Content-Type": "application/json", "X-Spectrarium": "1", "Origin": url},
+    )  # fmt: skip
+    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(post, timeout=60).close()
+
+
 def main() -> None:
     """Take them."""
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -102,6 +112,7 @@ def main() -> None:
     words = ask.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     with served(words.archive) as url, sync_playwright() as play:
+        begun(url)
         browser = play.chromium.launch(executable_path=words.chromium, args=["--no-sandbox"])
         for theme in ("dark", "light"):
             page = browser.new_page(viewport=SIZE, color_scheme=theme)

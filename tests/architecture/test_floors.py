@@ -69,7 +69,8 @@ def _silent(body: list[ast.stmt], prefix: str = "") -> Iterator[str]:
     """Public functions, classes and methods without a docstring."""
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name[0] != "_":
-            if not ast.get_docstring(node):
+            spelt = [ast.unparse(d) for d in node.decorator_list]
+            if not ast.get_docstring(node) and "overload" not in spelt:
                 yield prefix + node.name
             if isinstance(node, ast.ClassDef):
                 yield from _silent(node.body, f"{prefix}{node.name}.")

@@ -180,13 +180,14 @@ def document(
     table: pa.Table, *, fields: Sequence[Field] | None = None,
     serialisation: Serialisation = "binary2", infos: Sequence[tuple[str, str]] = (),
     params: Sequence[Field] = (), name: str = "", about: str = "", utype: str = "",
-    after: str = "", namespaces: str = "", last: Callable[[], str] | None = None,
+    before: str = "", after: str = "", namespaces: str = "", last: Callable[[], str] | None = None,
 ) -> Iterator[bytes]:  # fmt: skip
     """A document of one result table, in pieces of flat memory.
 
     Parameters
     ----------
     infos : (name, value) before the table, QUERY_STATUS among them · params : of the resource
+    before : of the table, inside its resource (COOSYS), as XML
     after : further RESOURCEs (service descriptors), as XML · last : XML behind the table, asked
         for when its rows are sent (an overflow is known only then)
     Raises
@@ -199,7 +200,7 @@ def document(
     if about:
         head.append(f"<DESCRIPTION>{text(about)}</DESCRIPTION>\n")
     head += [info(key, value) for key, value in infos]
-    head += [p.xml("PARAM") for p in params]
+    head += [before, *(p.xml("PARAM") for p in params)]
     yield "".join(head).encode()
     words = f" name={attribute(name)}" if name else ""
     yield from table_pieces(table.to_batches(BATCH_ROWS), fields, serialisation, attributes=words)

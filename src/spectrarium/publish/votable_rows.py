@@ -21,9 +21,12 @@ class Typed(Protocol):
     """What of a FIELD its rows depend on."""
 
     @property
-    def datatype(self) -> str: ...
+    def datatype(self) -> str:
+        """VOTable's word for the type."""
+
     @property
-    def arraysize(self) -> str: ...
+    def arraysize(self) -> str:
+        """``""`` for single values, ``*`` or a number."""
 
 
 # types ----------------------------------------------------------------------------------------
@@ -37,15 +40,18 @@ NUMBERS: Mapping[pa.DataType, tuple[str, str]] = {
 
 
 def is_text(kind: pa.DataType) -> bool:
+    """True of strings."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def is_list(kind: pa.DataType) -> bool:
+    """True of lists, of one length or of many."""
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind)
                 or pa.types.is_fixed_size_list(kind))  # fmt: skip
 
 
 def plain_text(column: Any) -> Any:
+    """The column without a dictionary."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     return column
@@ -65,6 +71,7 @@ def _plain(array: pa.Array, field: Typed) -> pa.Array:
 
 
 def shown(value: Any) -> str:
+    """A value as VOTable writes it in text."""
     if value is None:
         return ""
     if isinstance(value, (tuple, list)):
