@@ -31,6 +31,7 @@ def test_an_object_says_everything(client: TestClient, site: Site) -> None:
     assert found["units"]["s_ra"] == "deg"
     assert found["about"]["snr"]
     assert found["provenance"]["reader"]
+    assert isinstance(found["provenance"]["warnings"], list)
     assert found["provenance"]["file"].endswith(".fits")
     (embedding,) = found["provenance"]["embeddings"]
     assert len(embedding["weights_hash"]) == 64

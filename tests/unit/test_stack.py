@@ -168,7 +168,7 @@ def test_without_levels_only_one_unit_goes_together(tmp_path: Path) -> None:
     found = stacked(store := stored(tmp_path, spectra), store.find(), Wish(normalise="none"))
     assert found.bands[2] == pytest.approx(3.0)
     assert found.about["left_out"] == {"flux in another unit": 1}
-    assert found.about["unit"] == "erg / (s cm2 Angstrom)"
+    assert found.about["flux_unit"] == "erg / (s cm2 Angstrom)"
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,7 @@ def object_record(archive: Archive, row: int, columns: Columns | None = None) ->
 def _provenance(archive: Archive, record: dict[str, Any], uid: int) -> dict[str, Any]:
     p = {name.removeprefix("access_"): record.get(name) for name in _PROVENANCE}
     p["file"] = p.pop("path")
+    p["warnings"] = [w for w in (p["warnings"] or "").split("; ") if w]
     p["embeddings"] = [e for n in archive.names("embeddings") if (e := _embedding(archive, n, uid))]
     return p
 
@@ -119,7 +120,7 @@ def uploaded_record(spectrum: Spectrum, identifier: str) -> dict[str, Any]:
              "berv_kms": "km/s", "bjd_tdb": "d"}  # fmt: skip
     provenance: dict[str, Any] = {"file": p.path, "member": p.member, "hdu": p.hdu, "row": p.row,
                   "file_hash": p.file_hash, "reader": p.reader, "pipeline": p.pipeline,
-                  "warnings": "; ".join(p.warnings) or None, "ingest_mjd": None,
+                  "warnings": list(p.warnings), "ingest_mjd": None,
                   "obs_version": None, "embeddings": []}  # fmt: skip
     return {"id": identifier, "row": None, "uid": None, "did": None, "record": record,
             "units": units, "about": {}, "provenance": provenance, "same_target": [],

@@ -107,7 +107,7 @@ def _about(
         "members": asked, "used": used, "fit": len(plan.rows),
         "left_out": {k: n for k, n in (plan.left_out + left).most_common() if n},
         "medium": plan.medium.value, "frame": plan.wish.frame, "kind": plan.kind.value,
-        "unit": plan.unit if plan.wish.normalise == "none" else None,
+        "flux_unit": plan.unit if plan.wish.normalise == "none" else None,
         "normalise": plan.wish.normalise, "notes": notes,
         "level": None if place is None else [place.lo_aa, place.hi_aa],
         "pixel_kms": plan.grid.step * 299_792.458,
