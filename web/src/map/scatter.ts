@@ -6,10 +6,14 @@
  * picture: that is what is drawn while the camera moves.
  */
 import {
-  MEAN_FRAGMENT, POINT_FRAGMENT, POINT_VERTEX, ROUND_FRAGMENT, SCREEN_VERTEX, SUM_FRAGMENT,
+  MEAN_FRAGMENT, PICTURE_FRAGMENT, POINT_FRAGMENT, POINT_VERTEX, ROUND_FRAGMENT, SCREEN_VERTEX, SUM_FRAGMENT,
   SUM_VERTEX,
 } from "./shaders";
+import { paintPoints, pixel, shades, sums, type Map2 } from "./raster";
 import type { Camera, Size } from "./view";
+
+/** More points than this are painted by the processor where it runs WebGL2 anyway. */
+const BY_HAND = 20_000;
 
 /** Colours 0…255: of the canvas, and of points that are not chosen (with their opacity 0…1). */
 export interface Ground {
@@ -35,6 +39,13 @@ export type Sums = "float32" | "half" | null;
 
 let known: boolean | undefined;
 
+/** Whether WebGL2 is run by the processor, as far as the browser tells. */
+function bySoftware(gl: WebGL2RenderingContext): boolean {
+  const more = gl.getExtension("WEBGL_debug_renderer_info");
+  const name = String(gl.getParameter(more ? more.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+  return /swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
+}
+
 /** Whether this browser gives WebGL2; asked once, on a context that is let go at once. */
 export function webgl2(): boolean {
   if (known === undefined) {
@@ -47,17 +58,20 @@ export function webgl2(): boolean {
 
 export class Scatter {
   sums: Sums = null;
+  readonly software: boolean;
   private gl: WebGL2RenderingContext;
   private points!: Program;
   private round!: Program;
   private sum!: Program;
   private mean!: Program;
+  private picture!: Program;
   private array!: WebGLVertexArrayObject;
   private atBuffer!: WebGLBuffer;
   private lookBuffer!: WebGLBuffer;
   private lut!: WebGLTexture;
   private target: { frame: WebGLFramebuffer; texture: WebGLTexture; w: number; h: number } | null =
     null;
+  private painted: { texture: WebGLTexture; pixels: Uint32Array; w: number; h: number } | null = null;
   private at: Float32Array = new Float32Array(0);
   private look: Uint32Array = new Uint32Array(0);
   private colours: Uint8Array = new Uint8Array(1024);
@@ -74,6 +88,7 @@ export class Scatter {
     });
     if (!gl) throw new Error("this browser gives no WebGL2 context");
     this.gl = gl;
+    this.software = bySoftware(gl);
     const lost = (event: Event) => event.preventDefault();
     const back = () => {
       this.build();
@@ -140,13 +155,15 @@ export class Scatter {
     const n = Math.min(this.count, Math.round(most));
     const [r, g, b] = this.ground.back;
     const mean = how.mode === "mean" && this.sums !== null;
-    if (mean && n) this.addUp(cam, how, n);
+    const byHand = this.software && n > BY_HAND;
+    if (mean && n) this.addUp(cam, how, n, byHand);
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
     gl.viewport(0, 0, this.canvas.width, this.canvas.height);
     gl.clearColor(r / 255, g / 255, b / 255, 1);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     if (!n) return;
     if (mean) this.showMean(how);
+    else if (byHand) this.showPainted(cam, how, n, closer);
     else this.showPoints(cam, how, n, closer);
   }
 
@@ -156,12 +173,14 @@ export class Scatter {
     this.gone = true;
     this.drop();
     const gl = this.gl;
-    for (const p of [this.points, this.round, this.sum, this.mean]) gl.deleteProgram(p.program);
+    for (const p of [this.points, this.round, this.sum, this.mean, this.picture]) gl.deleteProgram(p.program);
     gl.deleteBuffer(this.atBuffer);
     gl.deleteBuffer(this.lookBuffer);
     gl.deleteTexture(this.lut);
     gl.deleteVertexArray(this.array);
     this.freeTarget();
+    if (this.painted) gl.deleteTexture(this.painted.texture);
+    this.painted = null;
     gl.getExtension("WEBGL_lose_context")?.loseContext();
     this.at = new Float32Array(0);
     this.look = new Uint32Array(0);
@@ -169,13 +188,14 @@ export class Scatter {
 
   private build(): void {
     const gl = this.gl;
-    this.target = null;
+    this.target = this.painted = null;
     const wide = gl.getExtension("EXT_color_buffer_float");
     this.sums = wide && gl.getExtension("EXT_float_blend") ? "float32" : wide ? "half" : null;
     this.points = this.compile(POINT_VERTEX, POINT_FRAGMENT);
     this.round = this.compile(POINT_VERTEX, ROUND_FRAGMENT);
     this.sum = this.compile(SUM_VERTEX, SUM_FRAGMENT);
     this.mean = this.compile(SCREEN_VERTEX, MEAN_FRAGMENT);
+    this.picture = this.compile(SCREEN_VERTEX, PICTURE_FRAGMENT);
     this.array = gl.createVertexArray();
     this.atBuffer = gl.createBuffer();
     this.lookBuffer = gl.createBuffer();
@@ -258,9 +278,50 @@ export class Scatter {
     gl.disable(gl.BLEND);
   }
 
-  private addUp(cam: Camera, how: Drawing, n: number): void {
+  /** Unit plane → pixels of the canvas, or cells of `cell` pixels, from the lower left. */
+  private toPixels(cam: Camera, cell = 1): Map2 {
+    const k = this.dpr / cell;
+    const [w, h] = [this.canvas.width / cell, this.canvas.height / cell];
+    return { ax: w / 2 - cam.u * cam.sx * k, bx: cam.sx * k, ay: h / 2 - cam.v * cam.sy * k, by: cam.sy * k };
+  }
+
+  /** The processor's picture of the points, shown as it is. */
+  private showPainted(cam: Camera, how: Drawing, n: number, closer: number): void {
+    const gl = this.gl;
+    const { width: w, height: h } = this.canvas;
+    if (this.painted?.w !== w || this.painted.h !== h) {
+      if (this.painted) gl.deleteTexture(this.painted.texture);
+      this.painted = { texture: this.plainTexture(gl.RGBA8, w, h), pixels: new Uint32Array(w * h), w, h };
+    }
+    const { texture, pixels } = this.painted;
+    const { back, dim } = this.ground;
+    const faint = dim.slice(0, 3).map((c, k) => c * dim[3] + back[k]! * (1 - dim[3]));
+    const side = Math.max(1, Math.round(Scatter.diameter(this.count, this.size, closer) * this.dpr));
+    pixels.fill(pixel(...back));
+    paintPoints(
+      { pixels, width: w, height: h }, this.at, this.look, n, this.toPixels(cam), side,
+      shades(this.colours, back, 0), shades(this.colours, faint, 0.75), how.any,
+    );
+    gl.activeTexture(gl.TEXTURE1);
+    gl.bindTexture(gl.TEXTURE_2D, texture);
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, w, h, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(pixels.buffer));
+    gl.useProgram(this.picture.program);
+    gl.uniform1i(this.picture.at("u_picture"), 1);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+  }
+
+  private addUp(cam: Camera, how: Drawing, n: number, byHand: boolean): void {
     const gl = this.gl;
     const target = this.ready();
+    if (byHand && this.sums === "float32") {
+      const kinds = how.kinds ? this.colours : null;
+      const { w, h } = target;
+      const added = sums(w, h, this.at, this.look, n, this.toPixels(cam, this.cell), kinds, how.any);
+      gl.activeTexture(gl.TEXTURE1);
+      gl.bindTexture(gl.TEXTURE_2D, target.texture);
+      gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, w, h, gl.RGBA, gl.FLOAT, added);
+      return;
+    }
     gl.bindFramebuffer(gl.FRAMEBUFFER, target.frame);
     gl.viewport(0, 0, target.w, target.h);
     gl.clearColor(0, 0, 0, 0);
@@ -304,17 +365,23 @@ export class Scatter {
     const h = Math.ceil(this.canvas.height / this.cell);
     if (this.target && this.target.w === w && this.target.h === h) return this.target;
     this.freeTarget();
-    const texture = gl.createTexture();
-    gl.activeTexture(gl.TEXTURE1);
-    gl.bindTexture(gl.TEXTURE_2D, texture);
-    gl.texStorage2D(gl.TEXTURE_2D, 1, this.sums === "float32" ? gl.RGBA32F : gl.RGBA16F, w, h);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+    const texture = this.plainTexture(this.sums === "float32" ? gl.RGBA32F : gl.RGBA16F, w, h);
     const frame = gl.createFramebuffer();
     gl.bindFramebuffer(gl.FRAMEBUFFER, frame);
     gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, texture, 0);
     this.target = { frame, texture, w, h };
     return this.target;
+  }
+
+  private plainTexture(format: number, w: number, h: number): WebGLTexture {
+    const gl = this.gl;
+    const texture = gl.createTexture();
+    gl.activeTexture(gl.TEXTURE1);
+    gl.bindTexture(gl.TEXTURE_2D, texture);
+    gl.texStorage2D(gl.TEXTURE_2D, 1, format, w, h);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+    return texture;
   }
 
   private freeTarget(): void {

@@ -87,6 +87,13 @@ void main() {
   gl_Position = vec4(at, 0.0, 1.0);
 }`;
 
+/** A picture that was painted elsewhere, pixel for pixel. */
+export const PICTURE_FRAGMENT = `#version 300 es
+precision highp float;
+uniform sampler2D u_picture;
+out vec4 colour;
+void main() { colour = texelFetch(u_picture, ivec2(gl_FragCoord.xy), 0); }`;
+
 /** The mean of each cell; fainter where few points are, never fainter than can be seen. */
 export const MEAN_FRAGMENT = `#version 300 es
 precision highp float;
