@@ -103,11 +103,12 @@ def _about(
     notes = list(plan.notes)
     if place is not None:
         notes.append(place.how)
+    unit = plan.unit if plan.wish.normalise == "none" else None
     return {
         "members": asked, "used": used, "fit": len(plan.rows),
         "left_out": {k: n for k, n in (plan.left_out + left).most_common() if n},
         "medium": plan.medium.value, "frame": plan.wish.frame, "kind": plan.kind.value,
-        "flux_unit": plan.unit if plan.wish.normalise == "none" else None,
+        "unit": unit, "flux_unit": unit,
         "normalise": plan.wish.normalise, "notes": notes,
         "level": None if place is None else [place.lo_aa, place.hi_aa],
         "pixel_kms": plan.grid.step * 299_792.458,
