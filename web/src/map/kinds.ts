@@ -146,7 +146,7 @@ export function viewTitle(view: ViewSpec): string {
   if (view.kind === "map") return mapTitle(view.name);
   if (view.kind === "sky") return view.frame === "icrs" ? "Sky (RA, Dec)" : "Galactic sky (l, b)";
   const names = `${bare(view.x)} ${bare(view.y)}`;
-  if (/^t_?eff(_k)? log_?g$/.test(names)) return `Kiel diagram (${view.x.split(".")[0]})`;
+  if (/^t_?eff(_k)? log_?g$/.test(names)) return view.x.includes(".") ? `Kiel diagram (${view.x.split(".")[0]})` : "Kiel diagram";
   if (names === "gal_x_kpc gal_y_kpc") return "Galactic plane";
   if (names === "gal_x_kpc gal_z_kpc") return "Galactic plane from the side";
   return `${nameWords(view.y)} against ${nameWords(view.x)}`;

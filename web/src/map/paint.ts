@@ -105,7 +105,7 @@ export function paintSky(
     ctx.textBaseline = "bottom";
     ctx.lineWidth = 3;
     ctx.strokeStyle = p.panel;
-    ctx.fillStyle = p.dim;
+    ctx.fillStyle = p.fg;
     const [tx, ty] = meridian ? [x, y] : [x + 3, y - 1];
     ctx.strokeText(text, tx, ty);
     ctx.fillText(text, tx, ty);

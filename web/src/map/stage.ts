@@ -295,9 +295,12 @@ function groundOf(p: Palette): Ground {
   return { back, dim: p.dark ? [62, 70, 82, 0.6] : [196, 203, 212, 0.6] };
 }
 
+/** Bytes of a CSS colour, in whatever way the style sheet writes it. */
 function rgb(text: string): [number, number, number] {
-  const n = /^#([0-9a-f]{6})$/i.exec(text);
-  if (!n) return [20, 26, 33];
-  const v = parseInt(n[1]!, 16);
-  return [(v >> 16) & 255, (v >> 8) & 255, v & 255];
+  const ctx = document.createElement("canvas").getContext("2d");
+  if (!ctx) return [128, 128, 128];
+  ctx.fillStyle = text;
+  ctx.fillRect(0, 0, 1, 1);
+  const [r, g, b] = ctx.getImageData(0, 0, 1, 1).data;
+  return [r!, g!, b!];
 }
