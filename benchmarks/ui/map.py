@@ -135,8 +135,10 @@ def served(rows: int, page: Path) -> tuple[subprocess.Popen[str], str]:
         port = s.getsockname()[1]
     command = [sys.executable, "-m", "support.synthetic", "--rows", str(rows), "--page", str(page),
                "--port", str(port)]  # fmt: skip
-    process = subprocess.Popen(command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True)
-    assert process.stdout and process.stdout.readline() == "ready\n"
+    here = Path(__file__).parent
+    process = subprocess.Popen(command, cwd=here, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
     return process, f"http://127.0.0.1:{port}"
 
 

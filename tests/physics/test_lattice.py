@@ -63,7 +63,7 @@ def test_the_compiled_code_and_the_resampler_agree() -> None:
     both = np.isfinite(out) & ~other.mask
     both[[0, -1]] = False
     assert both.sum() > 0.9 * len(out)
-    assert out[both] == pytest.approx(other.flux[both], rel=3e-4)  # its bins end at means, not roots
+    assert out[both] == pytest.approx(other.flux[both], rel=3e-4)  # its bins: means
 
 
 def test_gaps_and_masked_samples_are_left_empty() -> None:

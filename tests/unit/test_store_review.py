@@ -191,7 +191,7 @@ def test_looking_up_is_quick_when_everything_was_replaced(tmp_path):
     root = tmp_path / "a"
     add_spectra(root, [make(i, n=12) for i in range(30)])
     archive = Archive(root)
-    archive._all._superseded = np.arange(10**7, dtype=np.int64) + 10  # a release replaced by the next
+    archive._all._superseded = np.arange(10**7, dtype=np.int64) + 10  # one release
     assert archive.current(np.array([3, 9, 10, 12])).tolist() == [3, 9]
     assert archive.current(np.array([10**7 + 9, 10**7 + 10])).tolist() == [10**7 + 10]
     archive._all._superseded = np.empty(0, np.int64)

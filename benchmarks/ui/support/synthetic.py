@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 CLASSES = ["STAR", "GALAXY", "QSO", "SKY"]
 ARROW = "application/vnd.apache.arrow.stream"
-CLUSTERS = ((0.34, 0.0, 0.0, 0.35), (0.3, 4.0, 1.0, 0.8), (0.2, 1.0, 4.0, 0.6), (0.16, 3.5, 4.5, 1.0))
+CLUSTERS = ((0.34, 0.0, 0.0, 0.35), (0.3, 4.0, 1.0, 0.8), (0.2, 1.0, 4.0, 0.6),
+            (0.16, 3.5, 4.5, 1.0))  # fmt: skip
 """Share, place and width; the first holds about 100,000 of 300,000."""
 
 
@@ -123,8 +124,8 @@ class Handler(BaseHTTPRequestHandler):
         elif url.path == "/api/sparklines":
             rows = [int(r) for r in asked["rows"].split(",")]
             y = [round(float(v), 3) for v in np.sin(np.arange(120) / 7)]
-            self._json({"items": [{"row": r, "id": f"made:{r}", "lo_aa": 3700, "hi_aa": 9000, "y": y}
-                                  for r in rows]})  # fmt: skip
+            one = {"lo_aa": 3700, "hi_aa": 9000, "y": y}
+            self._json({"items": [{"row": r, "id": f"made:{r}", **one} for r in rows]})
         elif url.path.startswith("/api/"):
             self._json({"selections": [], "jobs": [], "judgements": []})
         else:

@@ -113,9 +113,7 @@ def neighbours_mean(
 
     vectors : (n, d) of the spectra, as the encoder gives them
     """
-    found = index.search(
-        vectors, min(k, len(index) - 1), model=encoder.ref, exclude=obs_uid
-    )
+    found = index.search(vectors, min(k, len(index) - 1), model=encoder.ref, exclude=obs_uid)
     return _mean_of(encoder, index, found.obs_uid)
 
 

@@ -59,7 +59,8 @@ class Lattice:
     @property
     def wave_aa(self) -> NDArray[np.float64]:
         """(n,) pixel centres, Å."""
-        return np.exp(np.arange(self.start, self.stop) * self.step)
+        wave: NDArray[np.float64] = np.exp(np.arange(self.start, self.stop) * self.step)
+        return wave
 
 
 def step_of(rung: int) -> float:
@@ -90,8 +91,7 @@ def on_lattice(
     return start, out
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]
-def _rebin(
+def _rebin_of(
     wave: Any, flux: Any, bad: Any, edges: Any, out: Any, least: float
 ) -> None:  # pragma: no cover
     n, m = wave.size, out.size
@@ -123,3 +123,6 @@ def _rebin(
             out[k] = total[k] / cover[k]
         else:
             out[k] = np.nan
+
+
+_rebin = njit(_rebin_of, cache=True, nogil=True)

@@ -8,8 +8,7 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True, nogil=True)  # type: ignore[misc]
-def count_within(values: Any, low: Any, high: Any, below: Any, within: Any) -> None:
+def _count_within(values: Any, low: Any, high: Any, below: Any, within: Any) -> None:
     """Add to `below` what is less than `low`, to `within` what lies in each step up to `high`.
 
     Parameters
@@ -30,3 +29,6 @@ def count_within(values: Any, low: Any, high: Any, below: Any, within: Any) -> N
                 elif v < high[k, j]:
                     at = int((v - low[k, j]) / (high[k, j] - low[k, j]) * steps)
                     within[k, j, min(at, steps - 1)] += 1
+
+
+count_within = njit(_count_within, cache=True, nogil=True)

@@ -85,7 +85,8 @@ def reranked(looks: Looks, verdicts: Mapping[int, str]) -> NDArray[np.int64]:
 
 def _distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     square = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2.0 * (a @ b.T)
-    return np.sqrt(np.maximum(square, 0.0))
+    distance: NDArray[np.float64] = np.sqrt(np.maximum(square, 0.0))
+    return distance
 
 
 def _usual(vectors: NDArray[np.float64]) -> float:
@@ -104,4 +105,5 @@ def stretches(squares: NDArray[Any], count: int = 48) -> NDArray[np.float64]:
     edges = np.linspace(0, squares.shape[1], count + 1).astype(int)[:-1]
     parts = np.add.reduceat(beyond, edges, axis=1)
     total = parts.sum(axis=1, keepdims=True)
-    return np.divide(parts, total, out=np.zeros(parts.shape), where=total > 0)
+    share: NDArray[np.float64] = np.divide(parts, total, out=np.zeros(parts.shape), where=total > 0)
+    return share
