@@ -184,7 +184,7 @@ export class Frame {
   }
 
   #most(u: uPlot): number {
-    return Math.max(2, Math.floor(u.bbox.width / devicePixelRatio / 88));
+    return Math.max(2, Math.floor(u.bbox.width / devicePixelRatio / 72));
   }
 
   #waveTicks(u: uPlot, min: number, max: number): number[] {
@@ -209,7 +209,8 @@ export class Frame {
 
   #fluxTicks(u: uPlot, min: number, max: number): number[] {
     const { yFactor, log } = this.look;
-    const most = Math.max(2, Math.floor(u.bbox.height / devicePixelRatio / 52));
+    const tall = u.bbox.height / devicePixelRatio;
+    const most = Math.max(3, Math.floor(tall / (tall < 240 ? 30 : 52)));
     const [low, high] = [min * yFactor, max * yFactor];
     const values = log ? logTicks(low, high, most).map((tick) => tick.value) : ticks(low, high, most);
     return values.map((value) => value / yFactor);

@@ -14,6 +14,8 @@ export interface SpectrumDoing {
   medium(): void;
 }
 
+/** σ in samples that the key steps through. */
+const SMOOTH = [1, 2, 3, 5, 8, 12, 20];
 const SCALES = ["linear", "log", "median"] as const;
 
 export function spectrumKeys(it: SpectrumDoing): Binding[] {
@@ -27,7 +29,10 @@ export function spectrumKeys(it: SpectrumDoing): Binding[] {
     it.patch({ unit: WAVE_UNITS[(at + 1) % WAVE_UNITS.length]!.key });
   };
   const scale = (): void => it.patch({ scale: SCALES[(SCALES.indexOf(it.view().scale) + 1) % SCALES.length]! });
-  const smooth = (by: number) => (): void => it.patch({ smooth: Math.min(20, Math.max(0, it.view().smooth + by)) });
+  const smooth = (): void => {
+    const now = it.view().smooth;
+    it.patch({ smooth: SMOOTH.find((sigma) => sigma > now) ?? 0 });
+  };
   return [
     { keys: ["+", "="], about: "Zoom in", run: zoom(0.7) },
     { keys: ["-", "_"], about: "Zoom out", run: zoom(1 / 0.7) },
@@ -39,8 +44,7 @@ export function spectrumKeys(it: SpectrumDoing): Binding[] {
     { keys: "e", about: "Error band", run: () => it.patch({ error: !it.view().error }) },
     { keys: "m", about: "Masked samples", run: () => it.patch({ mask: !it.view().mask }) },
     { keys: "l", about: "Line list", run: () => it.patch({ kinds: it.view().kinds?.length === 0 ? null : [] }) },
-    { keys: "s", about: "Smooth more", run: smooth(1) },
-    { keys: "Shift+s", about: "Smooth less", run: smooth(-1) },
+    { keys: "s", about: "Smooth more, and after the most not at all", run: smooth },
     { keys: "u", about: "Wavelength in Å, nm, µm", run: unit },
     { keys: "f", about: "Flux linear, logarithmic, over its median", run: scale },
     { keys: "a", about: "Air or vacuum", run: it.medium },
