@@ -14,9 +14,17 @@ pytestmark = [
 
 
 def start_selection(page: Page, name: str, where: str) -> None:
+    """Fills the form of a selection and starts it."""
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_label("Filter", exact=True).fill(where)
     page.get_by_role("button", name="Start", exact=True).click()
+
+
+def select(page: Page, name: str, where: str) -> None:
+    """The same, and what it found is selected."""
+    start_selection(page, name, where)
+    page.get_by_role("button", name="Open as selection").click()
+    expect(page.get_by_role("group", name="Selection")).to_contain_text(" selected")
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -76,8 +84,8 @@ def test_a_score_is_computed_from_the_outliers_screen_or_a_job(look, own_server)
     page.get_by_label("Score", exact=True).select_option("density")
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_role("link", name="Open the outliers").click()
-    expect(page.get_by_label("Score", exact=True)).to_have_value("density")
-    expect(page.get_by_role("option").first).to_be_visible()
+    expect(page.get_by_role("combobox", name="Score")).to_have_value("density")
+    expect(page.get_by_role("option", name=re.compile("^Rank 1 "))).to_be_visible()
 
 
 def test_work_that_writes_is_for_the_operator(look, own_server):
@@ -101,11 +109,13 @@ def test_a_file_of_ones_own_is_looked_at(look, data_dir):
 
 
 def test_a_file_that_says_no_unit_is_asked_for_one(look, data_dir):
-    page = look().open("/")
+    seen = look()
+    page = seen.open("/")
     example = next((data_dir / "fors2_rxj0054" / "raw_examples").glob("*"))
     page.get_by_label("File of spectra").set_input_files(example)
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("no_wave_unit")
+    seen.accessible("a file with a problem")
     dialog.get_by_label("Unit of the wavelengths").fill("Angstrom")
     dialog.get_by_role("button", name="Read again").click()
     expect(page).to_have_url(re.compile("/object/upload"))
@@ -124,3 +134,59 @@ def test_hostile_and_empty_files_are_refused_in_words(look, tmp_path):
         {"name": "empty.csv", "mimeType": "", "buffer": b""}
     )
     expect(dialog).to_contain_text("The file is empty")
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_dialogs_of_the_selection_are_accessible_and_do_what_they_say(look, own_server, theme):
+    server = own_server()
+    seen = look(theme, at=server)
+    page = seen.open("/jobs")
+    select(page, "bright", "snr > 40")
+    dialog = page.get_by_role("dialog")
+    for key, title in (("S", "Save"), ("O", "Selections"), ("E", "Export"), ("W", "Workspaces")):
+        page.keyboard.press(f"Shift+{key}")
+        expect(dialog.get_by_role("heading", name=title)).to_be_visible()
+        if key == "O":
+            dialog.get_by_role("button", name="More for bright").click()
+        seen.accessible(f"{title}, {theme}")
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+
+
+def test_a_selection_is_deleted_brought_back_and_exported(look, own_server):
+    server = own_server()
+    page = look(at=server).open("/jobs")
+    select(page, "bright", "snr > 40")
+    page.keyboard.press("Shift+O")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="More for bright").click()
+    dialog.get_by_role("button", name="Delete").click()
+    expect(dialog).to_contain_text("Nothing is saved yet")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+z")
+    expect(page.get_by_text(re.compile("Undone: Delete bright"))).to_be_visible()
+    (kept,) = server.ask("/selections")["selections"]
+    page.keyboard.press("Shift+E")
+    dialog.get_by_label(re.compile("^Identifiers")).check()
+    with page.expect_download() as waiting:
+        dialog.get_by_role("button", name="Export", exact=True).click()
+    lines = waiting.value.path().read_text("utf-8").strip().splitlines()
+    assert len([line for line in lines if ":" in line and line[0] != "#"]) == kept["count"]
+
+
+def test_a_workspace_is_kept_and_gone_back_to(look, own_server):
+    server = own_server()
+    page = look(at=server).open("/jobs")
+    select(page, "bright", "snr > 40")
+    page.keyboard.press("Shift+W")
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name of the workspace").fill("my desk")
+    dialog.get_by_role("button", name="Keep", exact=True).click()
+    expect(dialog.get_by_role("listitem").filter(has_text="my desk")).to_be_visible()
+    other = look(at=server).open("/")
+    other.get_by_role("button", name="Selections").click()
+    other.get_by_role("menuitem", name=re.compile("Workspaces")).click()
+    line = other.get_by_role("dialog").get_by_role("listitem").filter(has_text="my desk")
+    line.get_by_role("button", name="Go there").click()
+    expect(other).to_have_url(re.compile("/jobs"))
+    expect(other.get_by_role("group", name="Selection")).to_contain_text("bright")
