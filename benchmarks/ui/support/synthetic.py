@@ -1,6 +1,6 @@
 """A made-up archive of any size behind the routes that the map asks, and the built page.
 
-python -m support.synthetic --rows N --page DIR --port P
+python -m support.synthetic --rows N --page DIR --port P [--peers DIR]
 It answers from memory in a process of its own, so that a timing of the browser holds no server.
 """
 
@@ -25,6 +25,10 @@ ARROW = "application/vnd.apache.arrow.stream"
 CLUSTERS = ((0.34, 0.0, 0.0, 0.35), (0.3, 4.0, 1.0, 0.8), (0.2, 1.0, 4.0, 0.6),
             (0.16, 3.5, 4.5, 1.0))  # fmt: skip
 """Share, place and width; the first holds about 100,000 of 300,000."""
+
+
+PEERS_WINDOW = ((2.0, 2.2), 6.0)
+"""Middle and half width of what other libraries show."""
 
 
 class Made:
@@ -79,6 +83,14 @@ class Made:
         return stream(pa.table(arrays, names=["row", *names]))
 
 
+def bare(made: Made) -> bytes:
+    """The map for other libraries: x and y in −1 … 1 as float32, then the class as a byte."""
+    middle, half = PEERS_WINDOW
+    xy = (made.columns["map:umap:x"], made.columns["map:umap:y"])
+    parts = [((v - m) / half).astype(np.float32) for v, m in zip(xy, middle, strict=True)]
+    return b"".join(p.tobytes() for p in parts) + made.kind.astype(np.uint8).tobytes()
+
+
 def stream(table: pa.Table) -> bytes:
     """An Arrow stream in one batch."""
     out = io.BytesIO()
@@ -97,9 +109,11 @@ def stack(members: int) -> bytes:
         "n": np.full(1500, 2000, np.int32),
     })  # fmt: skip
     sampled = 2000 if members > 2000 else None
-    about = {"members": members, "used": min(2000, members), "sampled": sampled,
-             "exact": sampled is None, "left_out": {}, "medium": "vacuum", "frame": "delivered",
-             "unit": None, "notes": []}  # fmt: skip
+    about: dict[str, Any] = {
+        "members": members, "used": min(2000, members), "sampled": sampled,
+        "exact": sampled is None, "left_out": {}, "medium": "vacuum", "frame": "delivered",
+        "unit": None, "notes": [],
+    }  # fmt: skip
     return stream(table.replace_schema_metadata({"stack": json.dumps(about)}))
 
 
@@ -109,6 +123,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     made: Made
     page: Path
+    peers: Path | None = None
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -128,9 +143,14 @@ class Handler(BaseHTTPRequestHandler):
             self._json({"items": [{"row": r, "id": f"made:{r}", **one} for r in rows]})
         elif url.path.startswith("/api/"):
             self._json({"selections": [], "jobs": [], "judgements": []})
+        elif url.path == "/peers/points":
+            self._send(bare(self.made), "application/octet-stream")
         else:
-            file = self.page / url.path.lstrip("/")
-            file = file if file.is_file() else self.page / "index.html"
+            root, path = self.page, url.path
+            if self.peers and path.startswith("/peers/"):
+                root, path = self.peers, path.removeprefix("/peers")
+            file = root / path.lstrip("/")
+            file = file if file.is_file() else root / "index.html"
             self._send(file.read_bytes(), mimetypes.guess_type(file.name)[0] or "text/plain")
 
     def do_POST(self) -> None:
@@ -156,8 +176,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, required=True)
     parser.add_argument("--page", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--peers", type=Path)
     args = parser.parse_args()
-    Handler.made, Handler.page = Made(args.rows), args.page
+    Handler.made, Handler.page, Handler.peers = Made(args.rows), args.page, args.peers
     for names in (("map:umap:x", "map:umap:y", "class"), ("snr",)):
         Handler.made.arrow(names)  # made before the clock runs
     print("ready", flush=True)

@@ -1,0 +1,1 @@
+export default { base: "/peers/", build: { outDir: "dist", chunkSizeWarningLimit: 9000 } };
