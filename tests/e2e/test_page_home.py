@@ -1,4 +1,4 @@
-"""Search in a browser, on real spectra: the one box, facets, the sky, the table, what comes of it."""
+"""Search in a browser, on real spectra: the one box, facets, the sky, the table."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ export function spectrumKeys(it: SpectrumDoing): Binding[] {
     { keys: "u", about: "Wavelength in Å, nm, µm", run: unit },
     { keys: "f", about: "Flux linear, logarithmic, over its median", run: scale },
     { keys: "a", about: "Air or vacuum", run: it.medium },
-    { keys: "z", about: "Type a redshift", run: () => document.getElementById("spectrum-z")?.focus() },
+    { keys: "z", about: "Type a redshift", run: () => document.querySelector<HTMLInputElement>("#spectrum-z")?.select() },
     { keys: "v", about: "Values as a table", run: () => it.toggle("table") },
   ];
 }
