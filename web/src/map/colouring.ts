@@ -90,8 +90,10 @@ function ofNumbers(values: ArrayLike<number>, unit: string, spec: ColourSpec, da
 }
 
 function automatic(values: ArrayLike<number>, map: ColourMap, log: boolean): [number, number] {
-  if (isDiverging(map)) return symmetric(robustRange(values));
-  if (!log) return robustRange(values);
+  if (!log) {
+    const range = robustRange(values);
+    return isDiverging(map) && range[0] < 0 && range[1] > 0 ? symmetric(range) : range;
+  }
   const above = Float64Array.from(values).filter((v) => v > 0);
   return robustRange(above);
 }

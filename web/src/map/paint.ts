@@ -128,7 +128,7 @@ function trace(
     if (!before || jump) ctx.moveTo(x, y);
     else ctx.lineTo(x, y);
     before = [x, y];
-    if (x < 1 || x > size.width - 28 || y < 14 || y > size.height - 1) continue;
+    if (x < (meridian ? 16 : 1) || x > size.width - (meridian ? 16 : 28) || y < 14 || y > size.height - 1) continue;
     // meridians: near the middle of the height; parallels: at the left
     const worth = meridian ? Math.abs(y - Math.min(size.height - 2, size.height / 2)) : x;
     if (worth < least) [least, best] = [worth, [x, y]];

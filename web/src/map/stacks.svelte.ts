@@ -68,7 +68,9 @@ export class Stacks {
   /** Keeps what is shown, to be compared with the next selection. */
   pin(name: string): void {
     if (!this.bands || !this.about) return;
-    const kept = { key: this.#next++, name, rows: this.#rows, bands: this.bands, about: this.about };
+    const key = this.#next++;
+    // a letter tells two sets of the same size apart
+    const kept = { key, name: `${String.fromCharCode(65 + ((key - 1) % 26))}: ${name}`, rows: this.#rows, bands: this.bands, about: this.about };
     this.pinned = [...this.pinned, kept].slice(-6);
   }
 
@@ -96,7 +98,7 @@ export class Stacks {
       const lines = await drawn;
       this.members = lines ? membersOf(lines) : null;
       this.loading = false;
-      if (thorough && this.about!.sampled !== null && overview.value?.user.signed_in) await this.#exactly(body, signal);
+      if (thorough && this.about!.sampled !== null && overview.may("save")) await this.#exactly(body, signal);
     } catch (thrown) {
       if (isAbort(thrown)) return;
       this.error = asApiError(thrown);
