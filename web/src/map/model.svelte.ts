@@ -2,7 +2,7 @@
  * What the map shows. The address is the state: every setter changes the address, and what is
  * derived here is derived from it, so that a link, Back and a reload all give the same picture.
  */
-import { SvelteSet } from "svelte/reactivity";
+import { SvelteMap, SvelteSet } from "svelte/reactivity";
 import { asApiError, getArrow, isAbort, type ApiError } from "../lib/api";
 import { overview } from "../lib/archive.svelte";
 import { columns, type Column, type Columns } from "../lib/columns.svelte";
@@ -40,7 +40,7 @@ export class MapModel {
   readonly gl = webgl2();
   // by name: a column that comes must not redraw what is made of others
   #loaded = new SvelteSet<string>();
-  #failed = new SvelteSet<string>();
+  #failed = new SvelteMap<string, ApiError>();
   #before: Colouring | null = null;
   #first = $derived(overview.value ? firstViews(overview.value) : []);
   #usual = $derived(this.#usualColour());
@@ -93,6 +93,11 @@ export class MapModel {
     return this.#loaded.has(name) ? columns.peek(name) : null;
   }
 
+  /** Why a column cannot be had, or null. */
+  problem(name: string): ApiError | null {
+    return this.#failed.get(name) ?? null;
+  }
+
   /** Columns that the picture needs, the colour and the active view's first. */
   get needed(): string[] {
     const views = [this.views[this.active], ...this.shown].filter((v) => !!v);
@@ -126,8 +131,8 @@ export class MapModel {
         return;
       }
       const error = asApiError(thrown);
-      if (!error.passing) this.#failed.add(names[0]!);
-      this.error = error;
+      if (error.passing) this.error = error;
+      else this.#failed.set(names[0]!, error);
     }
   }
 
