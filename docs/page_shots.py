@@ -103,6 +103,22 @@ def begun(url: str) -> None:
     urllib.request.build_opener(urllib.request.ProxyHandler({})).open(post, timeout=60).close()
 
 
+def lasso(page: Page) -> None:
+    """Draw round what lies below the middle of the first view: there quasars are."""
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(1500)
+    box = page.locator("canvas").first.bounding_box()
+    if box is None:
+        return
+    corners = [(0.36, 0.72), (0.44, 0.72), (0.44, 0.99), (0.36, 0.99), (0.36, 0.72)]
+    for i, (x, y) in enumerate(corners):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=8)
+        if i == 0:
+            page.mouse.down()
+    page.mouse.up()
+    page.mouse.move(2, 2)
+
+
 def main() -> None:
     """Take them."""
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -120,6 +136,8 @@ def main() -> None:
                 if words.only and name not in words.only.split(","):
                     continue
                 page.goto(url + address)
+                if name == "map":
+                    lasso(page)
                 kept(page, f"{name}-{theme}")
             page.close()
         browser.close()
