@@ -78,7 +78,7 @@ def test_a_running_job_shows_its_log_and_is_cancelled(look, own_server):
     expect(page.get_by_text("No work was started yet")).to_be_visible()
 
 
-def test_a_score_is_computed_from_the_outliers_screen_or_a_job(look, own_server):
+def test_a_score_is_computed_and_its_outliers_opened(look, own_server):
     page = look(at=own_server(copy=True)).open("/jobs")
     page.get_by_role("button", name="Outlier score").click()
     page.get_by_label("Score", exact=True).select_option("density")

@@ -145,6 +145,16 @@ def test_filters_bins_and_kinds_are_in_the_address(look):
     cells(page)
 
 
+def test_a_score_that_takes_long_is_offered_as_a_job(look):
+    page = look().open("/outliers")
+    cells(page)
+    page.get_by_role("combobox", name="Score").select_option("total")
+    expect(page.get_by_text("has not computed it yet")).to_be_visible()
+    expect(page.get_by_role("button", name="Compute it")).to_be_enabled()
+    page.go_back()
+    cells(page)
+
+
 def test_a_malformed_filter_is_no_error_of_the_page(look):
     seen = look()
     seen.expected.append("400")

@@ -69,12 +69,9 @@ export class Jobs {
   /** Starts work; resolves with its id. A repeat under the same key starts nothing twice. */
   async start(kind: string, params: Record<string, unknown>): Promise<string> {
     const key = crypto.getRandomValues(new Uint32Array(4)).join('-')
-    const jid =
-      kind === 'stack'
-        ? (await sendJSON<{ job: string }>('POST', '/stack', params, { key })).job
-        : (await sendJSON<Job>('POST', '/jobs', { kind, params }, { key })).jid
+    const job = await sendJSON<Job>('POST', '/jobs', { kind, params }, { key })
     await this.refresh()
-    return jid
+    return job.jid
   }
 
   async cancel(job: Job): Promise<void> {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { nameOf, scoreTitle, sentence, sigma, total, where, type Strange } from './answers'
 import { columnsIn, moved } from './moves'
-import { isReady, offered, ready } from './scores'
+import { isReady, jobFirst, offered, ready } from './scores'
 import { departures, fraction, local, residual } from './place'
 
 const item: Strange = {
@@ -81,4 +81,5 @@ it('tells kept scores from those to be computed', () => {
   expect(ready(kept)).toEqual(['combined', 'density', 'mine'])
   expect(offered(kept)).toEqual(['reconstruction', 'total', 'spectral', 'spatial'])
   expect(isReady(kept, 'total')).toBe(false)
+  expect([jobFirst(kept, 'total'), jobFirst(kept, 'density'), jobFirst(kept, 'reconstruction')]).toEqual([true, false, false])
 })

@@ -16,6 +16,14 @@ export function isReady(kept: Kept, name: string): boolean {
   return kept.some((s) => s.score === name)
 }
 
+/** Forests over everything: minutes of work where the archive does not keep them. */
+const SLOW = new Set(['total', 'spectral', 'spatial'])
+
+/** Whether a score is to be computed by a job before anything is asked of it. */
+export function jobFirst(kept: Kept, name: string): boolean {
+  return SLOW.has(name) && !isReady(kept, name)
+}
+
 /** Scores that need nothing but time: `label` needs a column, and is asked for under Jobs. */
 export function offered(kept: Kept): string[] {
   return Object.keys(SCORES).filter((name) => name !== 'label' && !isReady(kept, name))
