@@ -93,12 +93,6 @@ export async function postArrow(path: string, body: unknown, signal?: AbortSigna
   return table(await post(path, body, signal))
 }
 
-/** As postArrow, for endpoints that may answer 202 with a job instead of a table. */
-export async function postArrowOrJob(path: string, body: unknown, signal?: AbortSignal): Promise<Table | { job: string }> {
-  const response = await post(path, body, signal)
-  return response.status === 202 ? response.json() : table(response)
-}
-
 function post(path: string, body: unknown, signal?: AbortSignal): Promise<Response> {
   const headers = { 'Content-Type': 'application/json', 'X-Spectrarium': '1' }
   const { rows, version: own } = (body ?? {}) as { rows?: unknown; version?: unknown }
