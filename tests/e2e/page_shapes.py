@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-from page_browser import Serving
+from page_browser import SLOW_MS, Serving
 from page_steps import columns
 from playwright.sync_api import Locator, Page, expect
 
@@ -81,6 +81,16 @@ def drawn(page: Page, index: int = 1) -> Locator:
     view = page.get_by_role("region", name=f"View {index}:")
     expect(view.locator(".body")).to_have_attribute("data-drawn", re.compile(r"^[1-9]\d*$"))
     return view.get_by_role("application")
+
+
+def changed(canvas: Locator, before: bytes) -> bytes:
+    """The picture, once it is another one."""
+    for _ in range(SLOW_MS // 100):
+        now = canvas.screenshot()
+        if now != before:
+            return now
+        canvas.page.wait_for_timeout(100)
+    raise AssertionError("the picture stays as it was")
 
 
 def view_of(page: Page, server: Serving, index: int = 1) -> View:

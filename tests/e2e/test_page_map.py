@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from astropy.io.votable import parse_single_table
 from page_browser import THEMES
-from page_shapes import PLAIN, drawn, view_of
+from page_shapes import PLAIN, changed, drawn, view_of
 from page_steps import (
     WIDE,
     chip,
@@ -199,14 +199,11 @@ def test_colour_and_axes_are_chosen(look, page_server):
     page.wait_for_url(re.compile("colour=snr"))
     colours = panel(page).get_by_role("region", name="Colour")
     expect(colours.get_by_label("Colour map")).to_be_visible()
-    drawn(page)
-    by_snr = canvas.screenshot()
-    assert by_snr != before
+    by_snr = changed(canvas, before)
     colours.get_by_label("Colour map").select_option(label="Cividis")
     colours.get_by_role("button", name="log").click()
     page.wait_for_url(re.compile("cmap=cividis"))
-    drawn(page)
-    assert canvas.screenshot() != by_snr
+    changed(canvas, by_snr)
     colours.get_by_role("combobox", name="Column that colours the points").click()
     page.keyboard.type("class")
     page.keyboard.press("Enter")
@@ -239,8 +236,7 @@ def test_first_views_are_the_archives_own(look, page_server):
     before = canvas.screenshot()
     page.keyboard.press("+")
     page.keyboard.press("ArrowLeft")
-    drawn(page)
-    assert canvas.screenshot() != before
+    changed(canvas, before)
     page.keyboard.press("f")
     drawn(page)
     page.mouse.move(2, 2)
