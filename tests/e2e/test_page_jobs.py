@@ -45,7 +45,7 @@ def test_a_job_runs_and_its_result_is_opened(look, own_server):
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_disabled()
     start_selection(page, "bright", "snr > 40")
     expect(page.get_by_role("option", name=re.compile("bright.*Done"))).to_be_visible()
-    assert "job=" in page.url
+    expect(page).to_have_url(re.compile("job="))
     page.get_by_role("button", name="Open as selection").click()
     (kept,) = server.ask("/selections")["selections"]
     wanted = server.ask("/find", where="snr > 40", limit=1)["count"]
