@@ -116,7 +116,7 @@ def test_settings_are_in_the_address(look, page_server):
     page.reload()
     expect(members(page)).to_contain_text("phase")
     expect(page.get_by_role("combobox", name=re.compile("^Show"))).to_have_value("ratio")
-    assert page.url == address
+    expect(page).to_have_url(address)
     page.keyboard.press("0")
     page.wait_for_url(lambda url: "lo=" not in url)
 

@@ -121,7 +121,7 @@ def test_facets_narrow_down_with_mouse_and_keys(look, page_server):
     address = page.url
     text = answer(page).locator(".count").inner_text()
     page.reload()
-    assert page.url == address
+    expect(page).to_have_url(address)
     expect(answer(page).locator(".count")).to_have_text(text)
     page.get_by_role("button", name=re.compile("^Remove .*S.N")).click()
     has_found(page, page_server.ask("/find", where="class = 'STAR'")["count"])

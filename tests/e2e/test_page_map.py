@@ -217,7 +217,7 @@ def test_colour_and_axes_are_chosen(look, page_server):
     menu.get_by_role("combobox", name="Column of the x axis").fill("miles.teff")
     page.keyboard.press("Enter")
     expect(page.get_by_role("region", name=re.compile("View 1: .*teff", re.I))).to_be_visible()
-    assert "miles.teff" in page.url
+    expect(page).to_have_url(re.compile(r"miles\.teff"))
     page.reload()
     drawn(page)
     expect(page.get_by_text(re.compile(f"^{total - stars} of {total} spectra"))).to_be_attached()

@@ -144,7 +144,7 @@ def test_units_scales_air_and_vacuum(look, page_server):
     address_now = page.url
     page.reload()
     is_open(page)
-    assert page.url == address_now
+    expect(page).to_have_url(address_now)
     expect(page.get_by_label("Flux scale")).to_have_value("log")
 
 
@@ -157,7 +157,7 @@ def test_a_medium_that_is_not_known_is_not_converted(look, page_server):
     expect(choice).to_be_disabled()
     expect(choice).to_have_value("unknown")
     page.keyboard.press("a")
-    assert "medium" not in page.url
+    expect(page).not_to_have_url(re.compile("medium"))
 
 
 def test_its_kin_are_shown_with_the_reason(look, page_server):
