@@ -40,7 +40,8 @@ def listening_socket(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise _no_host(host, error) from error
     family, _, _, _, address = found[0]
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # named as TCP, or asyncio leaves small answers waiting 40 ms for an acknowledgement
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name != "nt":  # there it would let two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
