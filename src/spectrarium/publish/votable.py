@@ -177,7 +177,7 @@ def _base64(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def document(
-    table: pa.Table, *, fields: Sequence[Field] | None = None,
+    table: pa.Table | Iterable[pa.RecordBatch], *, fields: Sequence[Field] | None = None,
     serialisation: Serialisation = "binary2", infos: Sequence[tuple[str, str]] = (),
     params: Sequence[Field] = (), name: str = "", about: str = "", utype: str = "",
     before: str = "", after: str = "", namespaces: str = "", last: Callable[[], str] | None = None,
@@ -186,6 +186,7 @@ def document(
 
     Parameters
     ----------
+    table : or batches as they come, with their `fields`
     infos : (name, value) before the table, QUERY_STATUS among them · params : of the resource
     before : of the table, inside its resource (COOSYS), as XML
     after : further RESOURCEs (service descriptors), as XML · last : XML behind the table, asked
@@ -194,6 +195,7 @@ def document(
     ------
     UsageError (no_votable_type)
     """
+    batches = table.to_batches(BATCH_ROWS) if isinstance(table, pa.Table) else table
     fields = list(fields) if fields is not None else fields_of(table)
     head = [_HEAD.format(namespaces=namespaces)]
     head.append(f'<RESOURCE type="results"{f" utype={attribute(utype)}" if utype else ""}>\n')
@@ -203,7 +205,7 @@ def document(
     head += [before, *(p.xml("PARAM") for p in params)]
     yield "".join(head).encode()
     words = f" name={attribute(name)}" if name else ""
-    yield from table_pieces(table.to_batches(BATCH_ROWS), fields, serialisation, attributes=words)
+    yield from table_pieces(batches, fields, serialisation, attributes=words)
     yield f"{last() if last else ''}</RESOURCE>\n{after}</VOTABLE>\n".encode()
 
 

@@ -52,11 +52,15 @@ class TableRows:
         with self._lock:
             if self._rows is None:
                 rows = self.archive.find()
-                cells = self.archive.index.value("healpix29", rows)
-                # those without a place come last
-                order = np.argsort(cells.astype(np.int64).view(np.uint64), kind="stable")
+                # those without a place (−1) come last
+                order = np.argsort(self.cells(rows).view(np.uint64), kind="stable")
                 self._rows = rows[order]
             return self._rows
+
+    def cells(self, rows: Rows) -> NDArray[np.int64]:
+        """(m,) nested HEALPix indices of order 29 at catalogue rows; −1 without a position."""
+        cells = self.archive.column("healpix29").take(pa.array(rows)).to_numpy()
+        return np.array(cells, np.int64)
 
     @property
     def did(self) -> pa.Array:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..store.archive import LEARNT, Archive
-from ..store.schema import CATALOGUE, ColumnSpec
+from ..store.schema import BY_NAME, CATALOGUE, ColumnSpec
 from .quantities import unit_of
 from .table_columns import Column, VoTable, identifiers, served, served_type, table_of
 from .table_kinds import embedding_tables, model_table, score_table, tag_table
@@ -24,6 +23,17 @@ _NOT_SERVED = ("access_path", "obs_publisher_did", "uid", "dataproduct_type")
 _PRINCIPAL = ("obs_collection", "obs_id", "target_name", "s_ra", "s_dec", "t_min", "em_min",
               "em_max", "instrument_name", "snr", "redshift")  # fmt: skip
 _INDEXED = ("s_ra", "s_dec")
+_UCDS = {
+    "teff": "phys.temperature.effective", "logg": "phys.gravity", "feh": "phys.abund.Fe",
+    "fe_h": "phys.abund.Fe", "z": "src.redshift", "rv": "spect.dopplerVeloc",
+    "ra": "pos.eq.ra", "dec": "pos.eq.dec", "parallax": "pos.parallax", "mjd": "time.epoch",
+    "pmra": "pos.pm;pos.eq.ra", "pmdec": "pos.pm;pos.eq.dec", "ebv": "phot.color.excess",
+    "vsini": "phys.veloc.rotat", "vsini_kms": "phys.veloc.rotat", "file": "meta.id;meta.file",
+    "obj_class": "src.class", "class": "src.class", "subclass": "src.class",
+    "classification": "src.class", "spectral_type": "src.spType", "sptype": "src.spType",
+    "object_id": "meta.id", "source_id": "meta.id", "name": "meta.id",
+}  # fmt: skip
+"""UCDs of label columns whose name says enough, in lower case."""
 
 
 def tables_of(source: TableRows) -> dict[str, VoTable]:
@@ -60,7 +70,7 @@ def _observed(source: TableRows, columns: tuple[Column, ...]) -> pa.Table:
     values[DID] = source.did
     values["file_name"] = pc.replace_substring_regex(table.column("access_path"), r".*[/\\]",
                                                      "")  # fmt: skip
-    cells = np.asarray(source.archive.index.value("healpix29", rows), np.int64)
+    cells = source.cells(rows)
     values["healpix29"] = pa.array(cells, mask=cells < 0)
     for column in columns:
         if column.name not in values:
@@ -108,5 +118,14 @@ def _of_label(archive: Archive, own: str, field: pa.Field, name: str) -> Column:
         f"{meta.get('source', own)} gives it"  # fmt: skip
     if pa.types.is_boolean(field.type):
         about += "; 1 = yes"
-    return Column(name, served_type(field.type), about, unit_of(archive, f"{own}.{field.name}"),
-                  meta.get("ucd", ""))  # fmt: skip
+    kind = served_type(field.type)
+    return Column(name, kind, about, unit_of(archive, f"{own}.{field.name}"),
+                  meta.get("ucd") or _ucd(field.name, kind))  # fmt: skip
+
+
+def _ucd(name: str, kind: pa.DataType) -> str:
+    """The UCD of a label column that says none: of a name that says enough, else the vaguest."""
+    bare = name.lower()
+    if bare in BY_NAME and BY_NAME[bare].ucd:
+        return BY_NAME[bare].ucd.replace(";meta.main", "")
+    return _UCDS.get(bare) or ("meta" if kind == pa.string() else "stat.value")
