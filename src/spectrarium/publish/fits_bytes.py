@@ -34,7 +34,7 @@ def table_header(rows: NDArray[Any], name: str) -> fits.Header:
 
 
 def _format(dtype: np.dtype[Any]) -> str:
-    count = int(np.prod(dtype.shape)) if dtype.shape else dtype.itemsize
+    count = dtype.itemsize if dtype.kind == "S" else int(np.prod(dtype.shape))
     if dtype.base.kind == "S":  # cells of T and F are vectors, texts are not
         return f"{count}{'L' if dtype.shape else 'A'}"
     return f"{count}{_FORMATS[dtype.base.str[1:]]}"

@@ -170,14 +170,14 @@ _TIMES = {"t_min": "mjd_utc", "t_max": "mjd_utc", "bjd_tdb": "jd_tdb"}
 def fields_of(rows: Rows) -> list[Field]:
     """FIELDs that say of each column what its source says."""
     out = []
-    for number, column in enumerate(rows.columns):
+    for column in rows.columns:
         datatype, arraysize, xtype = votable_type(column)
         if datatype == "char" and column.name in rows.wide:
             datatype = "unicodeChar"
         unit = column.unit and (vounit(column.unit) or column.unit)
         out.append(Field(
             column.name.strip('"'), datatype, arraysize, unit, column.ucd, column.utype, xtype,
-            column.about, id=f"c{number}", ref=_reference(column),
+            column.about, ref=_reference(column),
         ))  # fmt: skip
     return out
 

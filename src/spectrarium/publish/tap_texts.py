@@ -31,7 +31,7 @@ def names_of(columns: Sequence[Column]) -> list[str]:
 def csv_pieces(columns: Sequence[Column], batches: Batches, _: Overflowed) -> Iterator[bytes]:
     """RFC 4180, UTF-8, one header line; what is unknown is empty."""
     head = io.StringIO()
-    csv.writer(head).writerow(names_of(columns))
+    csv.writer(head, lineterminator="\n").writerow(names_of(columns))
     yield head.getvalue().encode()
     options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
     for batch in batches:

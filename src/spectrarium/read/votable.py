@@ -66,7 +66,7 @@ def tables(data: bytes | mmap.mmap, where: str) -> list[VoTable]:
     Source: VOTable 1.4 (TABLEDATA, BINARY, BINARY2). Valid for: inline data only.
     """
     raw = bytes(data)
-    _inspect(raw, where)
+    refuse_harmful(raw, where)
     from astropy.io.votable import parse  # half a second of import: only when one is read
 
     try:
@@ -86,8 +86,11 @@ def tables(data: bytes | mmap.mmap, where: str) -> list[VoTable]:
     return found
 
 
-def _inspect(raw: bytes, where: str) -> None:
-    """One pass over the tags, so that astropy never sees what could harm."""
+def refuse_harmful(raw: bytes, where: str) -> None:
+    """One pass over the tags, so that astropy never sees what could harm.
+
+    Raises DataError: too_large, bad_xml, unsafe_xml, external_stream, bad_votable.
+    """
     if len(raw) > MAX_BYTES:
         raise DataError(f"{len(raw)} bytes of XML is more than the {MAX_BYTES} that are parsed",
                         code="too_large", where=where, remedy="split the table")  # fmt: skip
