@@ -36,6 +36,33 @@ class Settings(BaseSettings):
     upload_mib: int = Field(64, ge=1, le=4096)
     """Largest spectrum file that `serve` takes, in MiB."""
 
+    vo_title: str = "Spectrarium archive"
+    """What the archive is called in the Virtual Observatory."""
+    vo_authority: str = "spectrarium.local"
+    """Authority of its identifiers, ``org.example``; one that you have registered."""
+    vo_contact: str = ""
+    """E-mail address of who answers questions."""
+    vo_contact_name: str = ""
+    """Name that goes with it."""
+    vo_url: str = ""
+    """Address by which the world reaches `serve`, such as ``https://archive.example.org``."""
+    vo_maxrec: int = Field(20_000, ge=1)
+    """Rows of an answer where a client says nothing."""
+    vo_maxrec_most: int = Field(1_000_000, ge=1)
+    """Rows of an answer at most."""
+    vo_query_s: float = Field(60.0, gt=0)
+    """Seconds that a TAP query may take while the client waits."""
+    vo_job_s: float = Field(3600.0, gt=0)
+    """Seconds that a background job may take."""
+    vo_upload_mib: int = Field(64, ge=1, le=4096)
+    """Largest table that TAP takes, in MiB."""
+    vo_upload_hosts: tuple[str, ...] = ()
+    """Hosts that TAP may fetch tables from, as a JSON list; none by default."""
+    vo_jobs: Path | None = None
+    """Folder of background jobs; beside the archive by default."""
+    vo_database: str = ""
+    """``postgresql://…`` where TAP is to use a server that you run; embedded by default."""
+
     def __init__(self) -> None:
         try:
             super().__init__()

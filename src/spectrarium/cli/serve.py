@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import webbrowser
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -22,19 +23,33 @@ from .output import archive_only, console
               "share: without it, its other users are operators too.")  # fmt: skip
 @click.option("--name", "names", multiple=True, metavar="HOST",
               help="A further name this server is reached by, behind a proxy.")  # fmt: skip
+@click.option("--title", default=None, help="What the archive is called in the Virtual "
+              "Observatory.")  # fmt: skip
+@click.option("--authority", default=None, help="Authority of its identifiers, such as "
+              "org.example.")  # fmt: skip
+@click.option("--contact", default=None, help="E-mail address of who answers questions.")
+@click.option("--contact-name", default=None, help="Name that goes with it.")
+@click.option("--url", default=None, help="Address by which the world reaches the server, where "
+              "it stands behind a proxy.")  # fmt: skip
 @click.option("--people", type=click.Path(path_type=Path, dir_okay=False), default=None,
               help="File of what people keep [default: beside the archive].")  # fmt: skip
 @click.option("--no-browser", is_flag=True, help="Do not open the page.")
 def command(
     folder: Path | None, host: str | None, port: int | None, token: str | None,
-    names: tuple[str, ...], people: Path | None, no_browser: bool,
+    names: tuple[str, ...], title: str | None, authority: str | None, contact: str | None,
+    contact_name: str | None, url: str | None, people: Path | None, no_browser: bool,
 ) -> None:  # fmt: skip
     """The page: explore an archive in the browser. Ctrl-C ends it."""
     from ..people import people_beside
     from ..serve.app import create_app
     from ..serve.running import leave, listening_socket, serve
+    from ..serve.vo_settings import vo_settings
 
     settings = Settings()
+    said = {"title": title, "authority": authority, "contact": contact,
+            "contact_name": contact_name, "url": url}  # fmt: skip
+    vo = vo_settings(settings, {k: v for k, v in said.items() if v is not None})
+    names = (*names, *settings.names, *filter(None, [urlsplit(vo.url).hostname]))
     folder = (folder or settings.archive).absolute()
     host = host or settings.host
     token = token if token is not None else settings.secret()
@@ -43,20 +58,20 @@ def command(
     try:
         app = create_app(
             folder, people or settings.people or people_beside(folder), token=token, host=host,
-            port=number, names=(*names, *settings.names), upload_bytes=settings.upload_mib << 20,
+            port=number, names=names, upload_bytes=settings.upload_mib << 20, vo=vo,
         )  # fmt: skip
     except BaseException:
         listener.close()
         raise
-    url = f"http://{_shown(host)}:{number}"
+    address = f"http://{_shown(host)}:{number}"
 
     def ready() -> None:
-        console.print(f"{folder.name}: {url}", markup=False, soft_wrap=True)
+        console.print(f"{folder.name}: {address}", markup=False, soft_wrap=True)
         if _shown(host) != host.strip("[]") and ":" not in host:
             console.print(f"listening at {host}, port {number}", markup=False, soft_wrap=True)
         console.print("[dim]Ctrl-C ends it[/]")
         if not (no_browser or headless()):
-            webbrowser.open(url)
+            webbrowser.open(address)
 
     serve(app, listener, ready)
     leave()

@@ -36,6 +36,8 @@ from .errors import defect, error_answer
 from .guard import Guard, is_loopback, names_of
 from .holding import Holdings
 from .visitors import Visitors
+from .vo_routes import vo_routes
+from .vo_settings import VoSettings
 
 T = TypeVar("T")
 UPLOAD_BYTES = 64 << 20
@@ -46,7 +48,7 @@ LEAST_TOKEN = 16
 class Served:
     """What one server holds.
 
-    root : folder of the archive · upload_bytes : largest upload
+    root : folder of the archive · upload_bytes : largest upload · vo : who publishes it, and how
     """
 
     root: Path
@@ -54,6 +56,7 @@ class Served:
     holdings: Holdings
     visitors: Visitors
     upload_bytes: int = UPLOAD_BYTES
+    vo: VoSettings = field(default_factory=VoSettings)
     _kept: dict[str, Any] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -84,6 +87,7 @@ class Served:
 def create_app(
     archive: Path, people: Path, *, token: str | None = None, host: str = "127.0.0.1",
     port: int = 8600, names: Sequence[str] = (), upload_bytes: int = UPLOAD_BYTES,
+    vo: VoSettings | None = None,
 ) -> Starlette:  # fmt: skip
     """The page and its interface, for any ASGI server.
 
@@ -92,6 +96,7 @@ def create_app(
     archive : folder of the archive · people : SQLite file of what people keep, made if missing
     token : whoever has it is the operator; without one everybody who reaches the server is
     host, port : it listens at · names : further host names it is reached by
+    vo : what the services of the Virtual Observatory say of the archive
     Raises
     ------
     UsageError : other than loopback without a token (token_needed), a token of fewer than 16
@@ -105,7 +110,8 @@ def create_app(
     if token is not None:
         keeper.users.set_server_token(token)
     visitors = Visitors(keeper, open_to_all=token is None, cookie=f"spectrarium_{port}")
-    served = Served(archive, keeper, Holdings(archive), visitors, upload_bytes)
+    served = Served(archive, keeper, Holdings(archive), visitors, upload_bytes,
+                    vo or VoSettings())  # fmt: skip
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -139,7 +145,7 @@ def _routes() -> list[BaseRoute]:
         *routes_archive.ROUTES, *routes_find.ROUTES, *routes_columns.ROUTES,
         *routes_spectrum.ROUTES, *routes_stack.ROUTES, *routes_object.ROUTES,
         *routes_outliers.ROUTES, *routes_upload.ROUTES, *routes_people.ROUTES,
-        *routes_jobs.ROUTES, *routes_page.ROUTES,
+        *routes_jobs.ROUTES, *vo_routes(), *routes_page.ROUTES,
     ]  # fmt: skip
 
 

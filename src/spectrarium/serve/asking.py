@@ -124,6 +124,23 @@ def answering(
 
 
 def _endpoint(handler: Handler, *, slow: bool, upload: bool, anyone: bool) -> Endpoint:
+    def answer(request: Request, body: bytes) -> Response:
+        return _answer(handler, request, body, anyone)
+
+    made = in_turn(answer, slow=slow, upload=upload)
+    update_wrapper(made, handler)
+    return made
+
+
+def in_turn(
+    answer: Callable[[Request, bytes], Response], *, slow: bool = False, upload: bool = False,
+    refuse: Callable[[SpectrariumError], Response] = error_answer,
+) -> Endpoint:  # fmt: skip
+    """A route whose answer to a request and its body is worked out in a thread, a few at a time.
+
+    refuse : the answer where the body is no good or too many wait
+    """
+
     async def endpoint(request: Request) -> Response:
         served: Served = request.app.state.served
         try:
@@ -132,15 +149,14 @@ def _endpoint(handler: Handler, *, slow: bool, upload: bool, anyone: bool) -> En
             async with limiter:
                 if await request.is_disconnected():  # it was given up while it waited
                     return Response(status_code=499)
-                answer = partial(_answer, handler, request, body, anyone)
                 # left alone when the server ends: nothing else cancels a request
                 return await anyio.to_thread.run_sync(
-                    answer, limiter=anyio.CapacityLimiter(1), abandon_on_cancel=True
-                )
+                    partial(answer, request, body), limiter=anyio.CapacityLimiter(1),
+                    abandon_on_cancel=True,
+                )  # fmt: skip
         except SpectrariumError as error:
-            return error_answer(error)
+            return refuse(error)
 
-    update_wrapper(endpoint, handler)
     return endpoint
 
 

@@ -32,6 +32,13 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+VO_HEADERS = {
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Range",
+    "Access-Control-Expose-Headers": "Content-Disposition, Location, WWW-Authenticate",
+}
+"""Below /vo pages of others, such as web clients of the Virtual Observatory, may ask and read."""
 _SAFE = ("GET", "HEAD", "OPTIONS")
 MARK = "x-spectrarium"
 """Header of every write: a form of another site cannot send it."""
@@ -57,12 +64,13 @@ class Guard:
                 return
             await self.app(scope, receive, send)
             return
-        api = scope["path"].startswith("/api/") or scope["path"] == "/api"
+        api = _below(scope["path"], "/api")
+        vo = _below(scope["path"], "/vo")
 
         async def dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in (HEADERS | VO_HEADERS if vo else HEADERS).items():
                     headers.setdefault(name, value)
                 if api:
                     headers.setdefault("X-Spectrarium-Version", str(self.holdings.version))
@@ -70,7 +78,7 @@ class Guard:
             await send(message)
 
         try:
-            self._check(scope)
+            self._check(scope, vo)
             if api:
                 scope = {**scope, "path": _path(scope)}
         except SpectrariumError as error:
@@ -78,7 +86,7 @@ class Guard:
             return
         await self.app(scope, receive, dressed)
 
-    def _check(self, scope: Scope) -> None:
+    def _check(self, scope: Scope, vo: bool) -> None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._known(host):
@@ -86,7 +94,7 @@ class Guard:
                 f"this server is not called {host[:80]!r}", code="bad_host", where="Host",
                 remedy="use the address it printed, or start it with --name for this one",
             )  # fmt: skip
-        if scope["method"] in _SAFE:
+        if scope["method"] in _SAFE or vo:  # there no cookie counts, so no page acts for another
             return
         origin = headers.get("origin")
         foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
@@ -100,6 +108,10 @@ class Guard:
     def _known(self, host: str) -> bool:
         name = host_name(host)
         return name in self.names or ("*" in self.names and _address(name) is not None)
+
+
+def _below(path: str, root: str) -> bool:
+    return path == root or path.startswith(root + "/")
 
 
 def _path(scope: Scope) -> str:

@@ -35,9 +35,12 @@ class Visitors:
         self._lock = threading.Lock()
         self._failed: OrderedDict[str, list[float]] = OrderedDict()
 
-    def who(self, request: Request, *, anyone: bool = False) -> tuple[User, str | None]:
+    def who(
+        self, request: Request, *, anyone: bool = False, cookies: bool = True
+    ) -> tuple[User, str | None]:
         """(user, session that the request belongs to or None).
 
+        cookies : False where requests of foreign pages are answered, too
         Raises UsageError (sign_in) where a guest may see nothing, unless `anyone` may ask.
         """
         kind, _, token = request.headers.get("authorization", "").partition(" ")
@@ -51,7 +54,7 @@ class Visitors:
                 raise UsageError("this token is not known here", code="sign_in",
                                  remedy="ask the archive's operator for a token")  # fmt: skip
             return user, None
-        session = request.cookies.get(self.cookie)
+        session = request.cookies.get(self.cookie) if cookies else None
         if session:
             user = self._people.users.by_token(session)
             if user is not None:

@@ -1,0 +1,225 @@
+"""Requests of the Virtual Observatory: parameters in any case, errors as VOTables.
+
+@vo_answering
+def query(ask: VoAsk) -> Response: ...
+
+ROUTES = [Route("/vo/ssap", query, methods=["GET", "POST"])]
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial, update_wrapper
+from itertools import chain
+from typing import TYPE_CHECKING, Any, overload
+from urllib.parse import parse_qsl
+
+import python_multipart
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from ..domain.errors import SpectrariumError
+from ..publish.dali import VALUES_MOST, VOTABLE, DaliError, Params, error_document
+from ..publish.publisher import Publisher
+from ..store.archive import Archive
+from .answers import file_answer
+from .asking import Endpoint, in_turn
+from .errors import defect, status_of
+from .holding import Holding
+
+if TYPE_CHECKING:
+    from ..people.records import User
+    from .app import Served
+    from .vo_settings import VoSettings
+
+CHALLENGE = 'ivoa_bearer standard_id="ivo://ivoa.net/sso#token", realm="spectrarium"'
+"""How a client signs in: with a token of the archive's operator (IVOA SSO, AuthVO)."""
+RETRY_S = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VoAsk:
+    """One request to a service.
+
+    params : of the address and of a form · files : of a multipart form, by the name of their part
+    publisher : with the address that this client reached the server by
+    path : named parts of the address · gone : asks whether the client has hung up
+    """
+
+    served: Served
+    user: User
+    holding: Holding
+    params: Params
+    publisher: Publisher
+    path: dict[str, str]
+    method: str
+    where: str
+    headers: dict[str, str]
+    body: bytes = b""
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def archive(self) -> Archive:
+        """The newest version, with what the user may see."""
+        return self.holding.archive
+
+    @property
+    def settings(self) -> VoSettings:
+        """What the operator set."""
+        return self.served.vo
+
+
+VoHandler = Callable[[VoAsk], Response]
+Told = Callable[[SpectrariumError], tuple[bytes, str]]
+
+
+@overload
+def vo_answering(handler: VoHandler) -> Endpoint: ...
+@overload
+def vo_answering(
+    *, slow: bool = ..., upload: bool = ..., anyone: bool = ..., told: Told | None = ...
+) -> Callable[[VoHandler], Endpoint]: ...
+def vo_answering(
+    handler: VoHandler | None = None, *, slow: bool = False, upload: bool = False,
+    anyone: bool = False, told: Told | None = None,
+) -> Endpoint | Callable[[VoHandler], Endpoint]:  # fmt: skip
+    """Make a route of a function that runs in a thread; its errors become VOTables.
+
+    slow : takes seconds · upload : the body may be as large as an upload · anyone : answered even
+    to those who would have to sign in · told : error → document and type, where not a VOTable
+    """
+    if handler is None:
+        return partial(vo_answering, slow=slow, upload=upload, anyone=anyone,
+                       told=told)  # fmt: skip
+    refuse = partial(vo_error, told=told)
+
+    def answer(request: Request, body: bytes) -> Response:
+        return _answer(handler, request, body, anyone, refuse)
+
+    made = in_turn(answer, slow=slow, upload=upload, refuse=refuse)
+    update_wrapper(made, handler)
+    return made
+
+
+def vo_error(error: SpectrariumError, told: Told | None = None) -> Response:
+    """The answer to a request that failed: DALI 1.1, 4.4, and an HTTP status that says so."""
+    if error.exit_code == 5:
+        error = defect(error)
+    body, kind = told(error) if told else (error_document(error), VOTABLE)
+    status = status_of(error)
+    answer = Response(body, status, media_type=kind)
+    if status == 503:
+        answer.headers["Retry-After"] = str(RETRY_S)
+    if status == 401:
+        answer.headers["WWW-Authenticate"] = CHALLENGE
+    return answer
+
+
+def _answer(
+    handler: VoHandler, request: Request, body: bytes, anyone: bool,
+    refuse: Callable[[SpectrariumError], Response],
+) -> Response:  # fmt: skip
+    guest = False
+    try:
+        ask = _asked(request, body, anyone)
+        guest = not ask.user.signed_in and ask.archive.restricted
+        answer = handler(ask)
+    except SpectrariumError as error:
+        answer = refuse(error)
+    except Exception as error:  # noqa: BLE001  the edge: a defect of ours is told as one
+        answer = refuse(defect(error))
+    if guest:  # there may be more for who signs in
+        answer.headers.setdefault("WWW-Authenticate", CHALLENGE)
+    return answer
+
+
+def _asked(request: Request, body: bytes, anyone: bool) -> VoAsk:
+    served: Served = request.app.state.served
+    user, _ = served.visitors.who(request, anyone=anyone, cookies=False)
+    pairs, files = parameters_of(request, body)
+    return VoAsk(
+        served, user, served.holdings.newest(served.people.visibility(user)), Params(pairs),
+        publisher_of(request), {k: str(v) for k, v in request.path_params.items()},
+        request.method, request.url.path, dict(request.headers), body, files,
+    )  # fmt: skip
+
+
+def publisher_of(request: Request) -> Publisher:
+    """Who publishes, at the address that the operator set or the request came by."""
+    vo = request.app.state.served.vo
+    base = vo.url or f"{request.url.scheme}://{request.headers.get('host', '127.0.0.1')}"
+    return Publisher(vo.title, vo.authority, vo.contact, vo.contact_name, base)
+
+
+def parameters_of(request: Request, body: bytes) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
+    """(name, value) pairs of the address and of the body, and the files of a multipart form.
+
+    Raises DaliError for a body that is no form.
+    """
+    pairs = list(request.query_params.multi_items())
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/x-www-form-urlencoded":
+        try:
+            pairs += parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=VALUES_MOST)
+        except ValueError as error:
+            raise DaliError(f"the body is no form: {error}") from error
+    elif kind == "multipart/form-data":
+        return _multipart(pairs, request.headers["content-type"], body)
+    return pairs, {}
+
+
+def _multipart(
+    pairs: list[tuple[str, str]], content_type: str, body: bytes
+) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
+    files: dict[str, bytes] = {}
+
+    def on_field(found: Any) -> None:
+        pairs.append((_text(found.field_name), _text(found.value)))
+
+    def on_file(found: Any) -> None:
+        found.file_object.seek(0)
+        files[_text(found.field_name)] = found.file_object.read()
+
+    headers = {"Content-Type": content_type.encode(), "Content-Length": str(len(body)).encode()}
+    try:
+        python_multipart.parse_form(headers, io.BytesIO(body), on_field, on_file)
+    except (ValueError, python_multipart.exceptions.FormParserError) as error:
+        raise DaliError(f"the body is no multipart form: {error}") from error
+    return pairs, files
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode("utf-8", "replace")
+
+
+# answers --------------------------------------------------------------------------------------
+
+
+def vo_table(
+    ask: VoAsk, pieces: Iterable[bytes], name: str = "", media_type: str = VOTABLE
+) -> Response:
+    """A document sent as it is made; what fails before its first piece is an error as any other.
+
+    name : of the file to keep, without it the client shows it
+    """
+    pieces = iter(pieces)
+    first = next(pieces, b"")
+    headers = {"Cache-Control": "no-cache"}
+    if name:
+        headers["Content-Disposition"] = file_answer(b"", name, VOTABLE).headers[
+            "content-disposition"
+        ]
+    if ask.method == "HEAD":
+        return Response(b"", 200, headers, media_type)
+    return StreamingResponse(_sent(first, pieces), 200, headers, media_type)
+
+
+def _sent(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    yield from chain((first,), pieces)
+
+
+def vo_xml(body: bytes) -> Response:
+    """An XML document."""
+    return Response(body, 200, {"Cache-Control": "no-cache"}, "text/xml; charset=utf-8")

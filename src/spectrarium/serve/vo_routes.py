@@ -1,0 +1,14 @@
+"""Every route of the Virtual Observatory."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from . import routes_vo_base
+
+MODULES = (routes_vo_base,)
+
+
+def vo_routes() -> list[BaseRoute]:
+    """The routes below /vo."""
+    return [route for module in MODULES for route in module.ROUTES]
