@@ -43,9 +43,7 @@ class Params:
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
         self._values: dict[str, list[str]] = {}
-        number = 0
-        for name, value in pairs:
-            number += 1
+        for number, (name, value) in enumerate(pairs, 1):
             if number > VALUES_MOST or len(value) > TEXT_MOST or len(name) > 200:
                 raise DaliError(f"{name[:40]} is too long, or there are too many parameters",
                                 where=name[:40])  # fmt: skip
