@@ -205,9 +205,16 @@ class Archive:
         row = self.resolve(identifier) if isinstance(identifier, str) else int(identifier)
         one = np.array([row], np.int64)
         self._sight.require(one)
-        first = int(self.index.value("pixel_row", one)[0])
-        tiles = int(self.index.value("n_tiles", one)[0])
-        return self._all.pixels.window(first, tiles, lo_aa, hi_aa)
+        first = self.index.value("pixel_row", one).tolist()[0]
+        return self._all.pixels.window(first, lo_aa, hi_aa)
+
+    def windows(
+        self, rows: Rows | Sequence[int], windows_aa: Sequence[tuple[float, float]]
+    ) -> list[Spectrum | None]:
+        """`window` of each row, read together; None where it holds no sample."""
+        at = np.asarray(rows, np.int64)
+        self._sight.require(at)
+        return self._all.pixels.windows(self.index.value("pixel_row", at).tolist(), windows_aa)
 
     # many observations ------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -82,7 +83,7 @@ class Pixels:
             at += n
         return out
 
-    def window(self, first: int, n_tiles: int, lo_aa: float, hi_aa: float) -> Spectrum:
+    def window(self, first: int, lo_aa: float, hi_aa: float) -> Spectrum:
         """The samples with lo ≤ λ ≤ hi (Å, in the spectrum's own medium and frame).
 
         Reads only the tiles they lie in. An echelle comes back with the orders that reach into
@@ -91,33 +92,44 @@ class Pixels:
         if not lo_aa < hi_aa:
             raise UsageError(f"the window {lo_aa:g} … {hi_aa:g} Å is empty", code="bad_window",
                              remedy="give the shorter wavelength first")  # fmt: skip
-        head = self._header(first)
-        axis = self._axis(head)
-        shape = tuple(head["shape"])
-        inside = self._inside(head, axis, lo_aa, hi_aa)
-        if inside is None:
+        found = self.windows([first], [(lo_aa, hi_aa)])[0]
+        if found is None:
             raise UsageError(
                 f"no sample lies between {lo_aa:g} and {hi_aa:g} Å", code="no_coverage",
-                where=str(head["obs"]["obs_id"]), remedy="`spectrarium show ID` gives the range",
+                where=str(self._heads([first])[0]["obs"]["obs_id"]),
+                remedy="`spectrarium show ID` gives the range",
             )  # fmt: skip
-        if len(shape) == 2:
-            n_pix = shape[1]
-            start, stop = inside[0] // n_pix * n_pix, -(-inside[1] // n_pix) * n_pix
-        else:
-            start, stop = inside
-        bounds = tile_bounds(int(np.prod(shape)))
-        tiles = [i for i, (a, b) in enumerate(bounds) if a < stop and b > start]
-        table = self.dataset.take([first + i for i in tiles], PARTS[1:])
-        columns = [table.column(name).to_pylist() for name in PARTS[1:]]
-        parts = [tuple(c[i] for c in columns) for i in range(len(tiles))]
-        base = bounds[tiles[0]][0]
-        flat = decode(
-            {k: v for k, v in head.items() if k != "orders"},
-            _cut(axis, base, bounds[tiles[-1]][1]), parts,
-            (bounds[tiles[-1]][1] - base,), [bounds[i] for i in tiles],
-        )  # fmt: skip
-        flat = _slice(flat, start - base, stop - base)
-        return _orders(flat, head, start, stop) if len(shape) == 2 else flat
+        return found
+
+    def windows(
+        self, firsts: Sequence[int], windows_aa: Sequence[tuple[float, float]]
+    ) -> list[Spectrum | None]:
+        """`window` of many spectra, read together; None where no sample lies inside.
+
+        firsts : first pixel row of each · windows_aa : (lo, hi) of each, lo < hi
+        """
+        heads = self._heads(firsts)
+        self._load_grids({h["axis"]["grid"] for h in heads if "grid" in h["axis"]})
+        axes = [self._axis(head) for head in heads]
+        plans = [_Plan.of(head, self._inside(head, axis, *window))
+                 for head, axis, window in zip(heads, axes, windows_aa, strict=True)]  # fmt: skip
+        positions = np.array([first + i for first, plan in zip(firsts, plans, strict=True)
+                              if plan is not None for i in plan.tiles], np.int64)  # fmt: skip
+        wanted, back = np.unique(positions, return_inverse=True)
+        columns: list[list[Any]] = [[] for _ in PARTS[1:]]
+        if len(wanted):
+            table = self.dataset.take(wanted.tolist(), PARTS[1:])
+            columns = [table.column(name).to_pylist() for name in PARTS[1:]]
+        out: list[Spectrum | None] = []
+        at = 0
+        for head, axis, plan in zip(heads, axes, plans, strict=True):
+            if plan is None:
+                out.append(None)
+                continue
+            rows = back[at : at + len(plan.tiles)].tolist()
+            at += len(plan.tiles)
+            out.append(plan.spectrum(head, axis, [tuple(c[i] for c in columns) for i in rows]))
+        return out
 
     def scan(self, batch_rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """All rows in storage order, raw: for passes that decode what they need themselves."""
@@ -140,12 +152,16 @@ class Pixels:
             out.append((i, decode(head, self._axis(head), parts)))
         return out
 
-    def _header(self, first: int) -> dict[str, Any]:
-        head = self._headers.get(first)
-        if head is None:
-            head = json.loads(self.dataset.take([first], ["header"]).column(0)[0].as_py())
-            self._headers.put(first, head)
-        return head
+    def _heads(self, firsts: Sequence[int]) -> list[dict[str, Any]]:
+        """The headers of spectra; those that are not at hand are read together."""
+        known = {first: self._headers.get(first) for first in firsts}
+        missing = sorted(first for first, head in known.items() if head is None)
+        if missing:
+            texts = self.dataset.take(missing, ["header"]).column(0).to_pylist()
+            for first, text in zip(missing, texts, strict=True):
+                head = known[first] = json.loads(text)
+                self._headers.put(first, head)
+        return [head for first in firsts if (head := known[first]) is not None]
 
     def _axis(self, head: dict[str, Any]) -> SpectralAxis:
         grid = head["axis"].get("grid")
@@ -208,6 +224,39 @@ class Pixels:
     def grid_ids(self) -> set[int]:
         """The grids that are stored."""
         return set(self._rows_of_grids())
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What to read for samples start … stop of a spectrum: tiles, and where each lies."""
+
+    start: int
+    stop: int
+    tiles: list[int]
+    bounds: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, head: dict[str, Any], inside: tuple[int, int] | None) -> _Plan | None:
+        """For the samples inside a window; whole orders of an echelle."""
+        if inside is None:
+            return None
+        start, stop = inside
+        shape = head["shape"]
+        if len(shape) == 2:
+            start, stop = start // shape[1] * shape[1], -(-stop // shape[1]) * shape[1]
+        bounds = tile_bounds(int(np.prod(shape)))
+        tiles = [i for i, (a, b) in enumerate(bounds) if a < stop and b > start]
+        return cls(start, stop, tiles, [bounds[i] for i in tiles])
+
+    def spectrum(self, head: dict[str, Any], axis: SpectralAxis, parts: list[Any]) -> Spectrum:
+        """The samples, out of what was read of its tiles."""
+        base, end = self.bounds[0][0], self.bounds[-1][1]
+        flat = decode(
+            {k: v for k, v in head.items() if k != "orders"}, _cut(axis, base, end), parts,
+            (end - base,), self.bounds,
+        )  # fmt: skip
+        flat = _slice(flat, self.start - base, self.stop - base)
+        return _orders(flat, head, self.start, self.stop) if len(head["shape"]) == 2 else flat
 
 
 def _wcs_range(axis: SpectralAxis, lo: float, hi: float) -> tuple[int, int] | None:
