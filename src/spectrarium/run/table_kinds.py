@@ -299,12 +299,12 @@ def _card(card: dict[str, Any]) -> str:
 def embedding_named(source: TableRows, model: str) -> str:
     """The embedding that a query calls `model`: by its own name or that of its table.
 
-    Raises UsageError (no_model).
+    Raises UsageError (unknown_model).
     """
     found = embeddings(source)
     folded = model.strip().lower()
     for own, table in found.items():
         if folded in (own.lower(), table.name, table.name.removeprefix("spectra.embedding_")):
             return own
-    raise UsageError(f"there is no model {model!r}", code="no_model", where="similarity",
+    raise UsageError(f"there is no model {model!r}", code="unknown_model", where="similarity",
                      remedy="models: " + (", ".join(found) or "none yet"))  # fmt: skip

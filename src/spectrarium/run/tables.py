@@ -18,8 +18,9 @@ from .table_columns import Column, VoTable, identifiers, served, served_type, ta
 from .table_kinds import embedding_tables, model_table, score_table, tag_table
 from .table_rows import DID, OBSERVATIONS, TableRows, did_column, observed
 
-_NOT_SERVED = ("access_path", "obs_publisher_did", "uid", "dataproduct_type")
-"""Folders of the server are nobody's business; the rest is there under another name."""
+_NOT_SERVED = ("access_path", "obs_publisher_did", "dataproduct_type", "metadata")
+"""Folders of the server are nobody's business, headers are too long for a table in memory; the rest
+is there under another name or always the same."""
 _PRINCIPAL = ("obs_collection", "obs_id", "target_name", "s_ra", "s_dec", "t_min", "em_min",
               "em_max", "instrument_name", "snr", "redshift")  # fmt: skip
 _INDEXED = ("s_ra", "s_dec")

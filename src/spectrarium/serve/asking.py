@@ -9,6 +9,7 @@ ROUTES = [Route("/api/spectrum/{id}", spectrum, methods=["GET"])]
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial, update_wrapper
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
     from ..people.records import User
     from .app import Served
 
-AT_ONCE, SLOW_AT_ONCE, WAITING = 4, 2, 64
-"""Threads for answers, for those that take seconds, and how many may wait for one."""
+AT_ONCE, SLOW_AT_ONCE, QUERIES_AT_ONCE, WAITING = 4, 2, 8, 64
+"""Threads for answers, for those that take seconds, for queries, and how many may wait for one."""
+LISTEN_S = 0.1
+"""So often it is looked whether the client of a slow answer is still there."""
 BODY_BYTES = 32 << 20
 """Largest JSON body: a selection of some million rows."""
 BODY_S, BODY_BYTES_S = 10.0, 20_000
@@ -45,6 +48,7 @@ Handler = Callable[["Ask"], Response]
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 _fast: RunVar[anyio.CapacityLimiter] = RunVar("spectrarium_fast")
 _slow: RunVar[anyio.CapacityLimiter] = RunVar("spectrarium_slow")
+_queries: RunVar[anyio.CapacityLimiter] = RunVar("spectrarium_queries")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,35 +138,51 @@ def _endpoint(handler: Handler, *, slow: bool, upload: bool, anyone: bool) -> En
 
 def in_turn(
     answer: Callable[[Request, bytes], Response], *, slow: bool = False, upload: bool = False,
-    refuse: Callable[[SpectrariumError], Response] = error_answer,
+    queries: bool = False, refuse: Callable[[SpectrariumError], Response] = error_answer,
 ) -> Endpoint:  # fmt: skip
     """A route whose answer to a request and its body is worked out in a thread, a few at a time.
 
-    refuse : the answer where the body is no good or too many wait
+    queries : they wait for each other only · refuse : the answer where the body is no good or too
+    many wait. ``request.state.gone`` of slow ones and queries is set once the client has hung up.
     """
 
     async def endpoint(request: Request) -> Response:
         served: Served = request.app.state.served
         try:
             body = await _body(request, served.upload_bytes if upload else BODY_BYTES)
-            limiter = _limiter(slow)
+            limiter = _limiter(slow, queries)
             async with limiter:
                 if await request.is_disconnected():  # it was given up while it waited
                     return Response(status_code=499)
-                # left alone when the server ends: nothing else cancels a request
-                return await anyio.to_thread.run_sync(
-                    partial(answer, request, body), limiter=anyio.CapacityLimiter(1),
-                    abandon_on_cancel=True,
-                )  # fmt: skip
+                request.state.gone = threading.Event()
+                async with anyio.create_task_group() as tasks:
+                    if slow or queries:
+                        tasks.start_soon(_listen, request)
+                    # left alone when the server ends: nothing else cancels a request
+                    found = await anyio.to_thread.run_sync(
+                        partial(answer, request, body), limiter=anyio.CapacityLimiter(1),
+                        abandon_on_cancel=True,
+                    )  # fmt: skip
+                    tasks.cancel_scope.cancel()
+                return found
         except SpectrariumError as error:
             return refuse(error)
 
     return endpoint
 
 
-def _limiter(slow: bool) -> anyio.CapacityLimiter:
+async def _listen(request: Request) -> None:
+    """Wait until the client hangs up, and say so."""
+    while not await request.is_disconnected():
+        await anyio.sleep(LISTEN_S)
+    request.state.gone.set()
+
+
+def _limiter(slow: bool, queries: bool) -> anyio.CapacityLimiter:
     """Whose turn it is. Raises TransientError (busy) where too many wait."""
     var, number = (_slow, SLOW_AT_ONCE) if slow else (_fast, AT_ONCE)
+    if queries:
+        var, number = _queries, QUERIES_AT_ONCE
     limiter = var.get(None)
     if limiter is None:
         limiter = anyio.CapacityLimiter(number)

@@ -59,6 +59,7 @@ class VoAsk:
     headers: dict[str, str]
     body: bytes = b""
     files: dict[str, bytes] = field(default_factory=dict)
+    gone: Callable[[], bool] = field(default=lambda: False)
 
     @property
     def archive(self) -> Archive:
@@ -79,26 +80,32 @@ Told = Callable[[SpectrariumError], tuple[bytes, str]]
 def vo_answering(handler: VoHandler) -> Endpoint: ...
 @overload
 def vo_answering(
-    *, slow: bool = ..., upload: bool = ..., anyone: bool = ..., told: Told | None = ...
+    *,
+    slow: bool = ...,
+    upload: bool = ...,
+    queries: bool = ...,
+    anyone: bool = ...,
+    told: Told | None = ...,
 ) -> Callable[[VoHandler], Endpoint]: ...
 def vo_answering(
     handler: VoHandler | None = None, *, slow: bool = False, upload: bool = False,
-    anyone: bool = False, told: Told | None = None,
+    queries: bool = False, anyone: bool = False, told: Told | None = None,
 ) -> Endpoint | Callable[[VoHandler], Endpoint]:  # fmt: skip
     """Make a route of a function that runs in a thread; its errors become VOTables.
 
-    slow : takes seconds · upload : the body may be as large as an upload · anyone : answered even
-    to those who would have to sign in · told : error → document and type, where not a VOTable
+    slow : takes seconds · upload : the body may be as large as an upload · queries : of a database
+    that looks after itself · anyone : answered even to those who would have to sign in · told :
+    error → document and type, where not a VOTable
     """
     if handler is None:
-        return partial(vo_answering, slow=slow, upload=upload, anyone=anyone,
+        return partial(vo_answering, slow=slow, upload=upload, queries=queries, anyone=anyone,
                        told=told)  # fmt: skip
     refuse = partial(vo_error, told=told)
 
     def answer(request: Request, body: bytes) -> Response:
         return _answer(handler, request, body, anyone, refuse)
 
-    made = in_turn(answer, slow=slow, upload=upload, refuse=refuse)
+    made = in_turn(answer, slow=slow, upload=upload, queries=queries, refuse=refuse)
     update_wrapper(made, handler)
     return made
 
@@ -143,6 +150,7 @@ def _asked(request: Request, body: bytes, anyone: bool) -> VoAsk:
         served, user, served.holdings.newest(served.people.visibility(user)), Params(pairs),
         publisher_of(request), {k: str(v) for k, v in request.path_params.items()},
         request.method, request.url.path, dict(request.headers), body, files,
+        request.state.gone.is_set,
     )  # fmt: skip
 
 

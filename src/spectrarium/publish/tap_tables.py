@@ -1,0 +1,99 @@
+"""All tables that an archive publishes: ObsCore, its own ones, and TAP_SCHEMA about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..run.table_columns import Column, VoTable, table_of
+from ..run.table_kinds import embedding_named, embeddings
+from ..run.table_rows import TableRows, observed
+from ..run.tables import tables_of
+from ..store.archive import Archive
+from .adql import ColumnMeta
+from .obscore import OBSCORE, obscore_table
+from .publisher import Publisher
+from .tap_schema import with_schema
+from .units import vounit
+
+NAME = "ivoa.obscore"
+UTYPE = "ivo://ivoa.net/std/obscore#table-1.1"
+_PLAIN = r"[^A-Za-z0-9_.~/-]"
+"""What `urllib.parse.quote` escapes."""
+
+
+class ArchiveTables:
+    """The tables of one archive version, as far as it may be seen, for one publisher."""
+
+    def __init__(self, archive: Archive, publisher: Publisher) -> None:
+        self.archive = archive
+        self.publisher = publisher
+        self.source = TableRows(archive, lambda named: dids(publisher, named))
+
+    @cached_property
+    def all(self) -> dict[str, VoTable]:
+        """Every table by its full name, in the order in which they are listed."""
+        own = {name: _in_vounits(t) for name, t in tables_of(self.source).items()}
+        return with_schema({NAME: self._obscore(), **own})
+
+    def _obscore(self) -> VoTable:
+        columns = tuple(
+            Column(c.name, c.type, c.about, c.unit, c.ucd, c.utype, getattr(c, "xtype", ""),
+                   principal=c.principal, std=c.std, indexed=c.name in ("s_ra", "s_dec"))
+            for c in OBSCORE
+        )  # fmt: skip
+
+        def made() -> pa.Table:
+            table = obscore_table(self.archive, self.publisher, self.source.rows)
+            return table_of(columns, [table.column(c.name) for c in columns])
+
+        about = "Spectra by what they observe: ObsCore 1.1, one row per observation"
+        return VoTable(NAME, about, columns, made, len(self.archive), UTYPE, (observed(),))
+
+    def embeddings(self) -> list[str]:
+        """Tables of vectors, the one to ask first coming first."""
+        found = embeddings(self.source).values()
+        return [t.name for t in sorted(found, key=lambda t: (-(t.rows or 0), t.name))]
+
+    def embedding_named(self, model: str) -> str:
+        """The table of an embedding's vectors. Raises UsageError (unknown_model)."""
+        return embeddings(self.source)[embedding_named(self.source, model)].name
+
+
+def _in_vounits(table: VoTable) -> VoTable:
+    columns = tuple(replace(c, unit=vounit(c.unit) or "") if c.unit else c for c in table.columns)
+    return replace(table, columns=columns)
+
+
+def catalogue_of(tables: Mapping[str, VoTable]) -> dict[str, dict[str, ColumnMeta]]:
+    """Tables as the translator knows them: full name → column → what it is."""
+    return {name: {c.name.strip('"'): _meta(c) for c in t.columns} for name, t in tables.items()}
+
+
+def _meta(column: Column) -> ColumnMeta:
+    return ColumnMeta(
+        type=column.type, unit=column.unit, ucd=column.ucd, utype=column.utype, about=column.about,
+        principal=column.principal, indexed=column.indexed, std=column.std, xtype=column.xtype,
+        arraysize=column.arraysize,
+    )  # fmt: skip
+
+
+def dids(publisher: Publisher, named: pa.Table) -> Any:
+    """Publisher's identifiers of rows with ``obs_collection`` and ``obs_id``, as `Publisher.did`
+    makes them."""
+    collection = named.column("obs_collection").combine_chunks().dictionary_encode()
+    prefixes = [f"ivo://{publisher.authority}/{quote(str(c))}?" for c in
+                collection.dictionary.to_pylist()]  # fmt: skip
+    lead = pa.array(prefixes, pa.string()).take(collection.indices)
+    ids = named.column("obs_id").combine_chunks()
+    odd = pc.match_substring_regex(ids, _PLAIN)
+    if pc.any(odd).as_py():
+        ids = pa.array([quote(v) if o else v for v, o in zip(ids.to_pylist(), odd.to_pylist(),
+                                                            strict=True)], pa.string())  # fmt: skip
+    return pc.binary_join_element_wise(lead, ids, "")
