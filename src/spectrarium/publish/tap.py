@@ -130,8 +130,8 @@ class Engine:
         def vector(table: str, did: str) -> list[float] | None:
             after.enter_context(self._store.using({table}))
             asked = f"SELECT vector FROM {qualified(table)} WHERE {DID} = ? LIMIT 1"
-            found = cursor.execute(asked, [did]).fetchone()
-            return None if found is None else list(found[0])
+            found = cursor.execute(asked, [did]).fetchall()
+            return list(found[0][0]) if found else None
 
         return calls.sql(vector) if calls.calls else translated.sql
 

@@ -158,7 +158,7 @@ _XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 def tableset(tables: Tables, *, columns: bool = True) -> bytes:
     """The VOSI table set. columns : False = names and descriptions of tables only (detail=min)"""
-    parts = [f'{_XML}<vosi:tableset version="1.1" {_NAMESPACES}>\n']
+    parts = [f'{_XML}<vosi:tableset {_NAMESPACES}>\n']
     for schema, about in SCHEMAS.items():
         mine = [t for t in tables.values() if t.name.startswith(schema + ".")]
         if mine:
