@@ -82,9 +82,11 @@ def _distance(call: Any, table: str, vector: Sequence[float]) -> Any:
     alias = _scanned(call, which, table)
     if alias is not None:  # the vectors are at hand in the row itself
         return _parsed(f"array_distance({quoted(alias)}.vector, {numbers})::DOUBLE")
+    # columns of the inner table under names of their own: none of the query's can mean them
+    inner = (f"SELECT {DID} AS sim_did, array_distance(vector, {numbers})::DOUBLE AS sim_far "
+             f"FROM {qualified(table)}")  # fmt: skip
     of = which.sql(dialect="duckdb")
-    return _parsed(f"(SELECT any_value(array_distance(sim.vector, {numbers}))::DOUBLE FROM "
-                   f"{qualified(table)} AS sim WHERE sim.{DID} = {of})")  # fmt: skip
+    return _parsed(f"(SELECT any_value(sim_far) FROM ({inner}) AS sim WHERE sim_did = {of})")
 
 
 def _parsed(sql: str) -> Any:

@@ -150,10 +150,10 @@ def _array(values: Any, field: Any, table: str) -> pa.Array:
         raise _refused_table(table, f"column {field.name!r} of type {field.datatype} is not taken")
     native: NDArray[Any] = np.ascontiguousarray(data).astype(kind.to_pandas_dtype())
     if data.ndim > 1:
-        flat = native.reshape(len(native), -1)
-        whole = mask.reshape(len(native), -1).all(axis=1) if flat.shape[1] else None
-        vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1])
-        if whole is not None and whole.any():
+        size = int(np.prod(data.shape[1:]))
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(native.ravel(), kind), size)
+        whole = mask.reshape(len(native), size).all(axis=1)
+        if whole.any():
             at = np.where(whole, 0, np.arange(len(native)))
             vectors = vectors.take(pa.array(at, mask=whole))
         return vectors

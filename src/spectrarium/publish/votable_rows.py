@@ -219,7 +219,10 @@ def _written(column: pa.Array) -> pa.Array:
         return pc.fill_null(column.cast(pa.string()), "")
     if is_list(kind):
         joined = [None if v is None else " ".join(shown(x) for x in v) for v in column.to_pylist()]
-        return pc.fill_null(pa.array(joined, pa.string()), "")
+        fixed = pa.types.is_fixed_size_list(kind) and pa.types.is_floating(kind.value_type)
+        # vectors of one length are never empty
+        unknown = " ".join(["NaN"] * kind.list_size) if fixed else ""
+        return pc.fill_null(pa.array(joined, pa.string()), unknown)
     out = pc.fill_null(column.cast(pa.string()), "")
     out = pc.replace_substring_regex(out, _FORBIDDEN_RE2, "\ufffd")
     for raw, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;")):
