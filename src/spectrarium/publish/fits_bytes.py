@@ -48,12 +48,31 @@ def primary() -> bytes:
     return bytes(header.tostring().encode("ascii"))
 
 
-def table_bytes(header: fits.Header, rows: NDArray[Any]) -> bytes:
-    """Header and data with DATASUM and CHECKSUM.
+def image_bytes(header: fits.Header, pixels: NDArray[Any], name: str = "") -> bytes:
+    """An image: the primary HDU, or an extension of this name, with the cards of `header` too.
+
+    pixels : (rows, columns) uint8, int16, int32, float32 or float64
+    """
+    full = fits.Header()
+    bits = 8 * pixels.dtype.itemsize * (-1 if pixels.dtype.kind == "f" else 1)
+    cards: list[tuple[str, Any]] = [("XTENSION", "IMAGE") if name else ("SIMPLE", True)]
+    cards += [("BITPIX", bits), ("NAXIS", pixels.ndim)]
+    cards += [(f"NAXIS{i}", n) for i, n in enumerate(reversed(pixels.shape), 1)]
+    cards += [("PCOUNT", 0), ("GCOUNT", 1)] if name else [("EXTEND", True)]
+    for key, value in cards:
+        full[key] = value
+    full.extend(header.cards, strip=False)
+    if name:
+        full["EXTNAME"] = name
+    return table_bytes(full, pixels.astype(pixels.dtype.newbyteorder(">")))
+
+
+def table_bytes(header: fits.Header, rows: NDArray[Any], heap: bytes = b"") -> bytes:
+    """Header and data with DATASUM and CHECKSUM. heap : behind the rows, PCOUNT bytes
 
     Source: FITS 4.0, section 4.4.2.7 and appendix J.
     """
-    data = rows.tobytes()
+    data = rows.tobytes() + heap
     data += bytes(-len(data) % _BLOCK)
     datasum = ones_complement(data)
     header = header.copy()

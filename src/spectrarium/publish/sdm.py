@@ -136,7 +136,8 @@ def _identity(r: Record, spectrum: Spectrum) -> list[Param]:
               "meta.id;instr.tel", "TELESCOP"),
         Param("DataID", "version", r.get("pipeline"), "DataID.Version", "",
               "meta.version;meta.dataset", "VERSION"),
-        Param("DataID", "creation", "Archival", "DataID.CreationType", "", "", "CRETYPE"),
+        Param("DataID", "creation", r.get("creation_type") or "Archival", "DataID.CreationType",
+              "", "", "CRETYPE"),
     ]  # fmt: skip
 
 

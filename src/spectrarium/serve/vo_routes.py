@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from . import routes_vo_base
+from . import routes_vo_base, routes_vo_soda
 
-MODULES = (routes_vo_base,)
+MODULES = (routes_vo_base, routes_vo_soda)
 
 
 def vo_routes() -> list[BaseRoute]:

@@ -1,0 +1,54 @@
+"""SODA 1.0: pieces of spectra, cut out and recast. Waited for here; as jobs below ``/async``."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..publish import vosi
+from ..publish.dali import DaliError
+from ..publish.soda import ASYNC, SYNC, error_text
+from ..publish.soda_query import FORMATS, soda_query
+from .routes_vo_base import STARTED
+from .vo_asking import VoAsk, vo_answering, vo_table, vo_xml
+from .vo_soda import answered
+
+
+@vo_answering(slow=True, told=error_text)
+def sync(ask: VoAsk) -> Response:
+    """One file: a cut-out, or a table or an image of many; 204 where no pixel is left."""
+    query = soda_query(ask.params)
+    if not query.join and not query.single:
+        raise DaliError("several results without JOIN are what jobs are for", where="JOIN",
+                        fault="MultiValuedParamNotSupported",
+                        remedy="leave JOIN out, or send it to /vo/soda/async")  # fmt: skip
+    found = answered(ask.archive, query, ask.publisher)
+    if found is None:
+        return Response(status_code=204)
+    return vo_table(ask, found.pieces, found.name, found.media_type)
+
+
+@vo_answering(anyone=True)
+def capabilities(ask: VoAsk) -> Response:
+    """The capabilities document."""
+    base = ask.publisher.at("/vo/soda")
+    kinds = tuple(FORMATS.values())
+    found = [
+        vosi.Capability(standard, (vosi.Interface(f"{base}/{path}", version="1.0", results=kinds,
+                                                  queries=("GET", "POST")),))
+        for standard, path in ((SYNC, "sync"), (ASYNC, "async"))
+    ]  # fmt: skip
+    return vo_xml(vosi.capabilities([*found, *vosi.own(base)]))
+
+
+@vo_answering(anyone=True)
+def availability(_: VoAsk) -> Response:
+    """Whether it answers."""
+    return vo_xml(vosi.availability(STARTED))
+
+
+ROUTES = [
+    Route("/vo/soda/sync", sync, methods=["GET", "POST"]),
+    Route("/vo/soda/capabilities", capabilities, methods=["GET"]),
+    Route("/vo/soda/availability", availability, methods=["GET"]),
+]
