@@ -79,7 +79,7 @@ def identifiers(names: Iterable[str]) -> list[str]:
     out: list[str] = []
     taken: set[str] = set()
     for name in names:
-        plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "column"
+        plain = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "unnamed"
         if not plain[0].isalpha():
             plain = f"c_{plain}"
         if plain.lower() in RESERVED:
