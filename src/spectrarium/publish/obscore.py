@@ -1,0 +1,277 @@
+"""Observations as ObsCore has them: what TAP, SSA and cone search all answer from.
+
+Source: IVOA ObsCore 1.1, tables 1 and 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from ..domain.units import parse_unit
+from ..measure.airvac import air_to_vac, valid_range_aa
+from ..store.archive import Archive, Rows
+from .dali import LINKS
+from .publisher import Publisher
+
+_S, _D, _I, _L = pa.string(), pa.float64(), pa.int32(), pa.int64()
+_NOT_PLAIN = r"[^A-Za-z0-9_.~/-]"
+"""What `urllib.parse.quote` escapes."""
+SAMPLE_BYTES = 24
+"""Of a sample in the files that are served: wavelength, flux, uncertainty, flags, encoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObsColumn:
+    """One column: Arrow type, unit (VOUnit), UCD1+, utype, one sentence.
+
+    principal : shown by default · std : of the standard
+    """
+
+    name: str
+    type: pa.DataType
+    unit: str
+    ucd: str
+    utype: str
+    about: str
+    principal: bool = False
+    std: bool = True
+    xtype: str = ""
+
+
+def _column(
+    name: str, kind: pa.DataType, unit: str, ucd: str, utype: str, about: str, *,
+    principal: bool = False, std: bool = True, xtype: str = "",
+) -> ObsColumn:  # fmt: skip
+    return ObsColumn(name, kind, unit, ucd, f"obscore:{utype}" if utype else "", about, principal,
+                     std, xtype)  # fmt: skip
+
+
+_SPACE, _TIME = "Char.SpatialAxis", "Char.TimeAxis"
+_PLACE = f"{_SPACE}.Coverage.Location.Coord.Position2D.Value2"
+_SPECTRAL = "Char.SpectralAxis"
+OBSCORE: tuple[ObsColumn, ...] = (
+    _column("dataproduct_type", _S, "", "meta.code.class", "ObsDataset.dataProductType",
+            "Kind of data: always spectrum", principal=True),
+    _column("calib_level", _I, "", "meta.code;obs.calib", "ObsDataset.calibLevel",
+            "Calibration level, 0 to 4", principal=True),
+    _column("obs_collection", _S, "", "meta.id", "DataID.Collection",
+            "Survey or instrument product", principal=True),
+    _column("obs_id", _S, "", "meta.id", "DataID.observationID", "The survey's own identifier",
+            principal=True),
+    _column("obs_publisher_did", _S, "", "meta.ref.ivoid", "Curation.PublisherDID",
+            "Publisher's dataset identifier", principal=True),
+    _column("access_url", _S, "", "meta.ref.url", "Access.reference",
+            "Links to the spectrum and what belongs to it (DataLink)", principal=True),
+    _column("access_format", _S, "", "meta.code.mime", "Access.format", "Type of what is there",
+            principal=True),
+    _column("access_estsize", _L, "kbyte", "phys.size;meta.file", "Access.size",
+            "Size of the spectrum, estimated", principal=True),
+    _column("target_name", _S, "", "meta.id;src", "Target.name", "Object observed",
+            principal=True),
+    _column("s_ra", _D, "deg", "pos.eq.ra", f"{_PLACE}.C1",
+            "Right ascension, ICRS", principal=True),
+    _column("s_dec", _D, "deg", "pos.eq.dec",
+            f"{_PLACE}.C2", "Declination, ICRS",
+            principal=True),
+    _column("s_fov", _D, "deg", "phys.angSize;instr.fov",
+            f"{_SPACE}.Coverage.Bounds.Extent.diameter",
+            "Diameter of the aperture; unknown here", principal=True),
+    _column("s_region", _S, "", "pos.outline;obs.field", f"{_SPACE}.Coverage.Support.Area",
+            "Outline on the sky: the position, as apertures are unknown", principal=True,
+            xtype="adql:REGION"),
+    _column("s_resolution", _D, "arcsec", "pos.angResolution", f"{_SPACE}.Resolution.Refval.value",
+            "Angular resolution; unknown here", principal=True),
+    _column("s_xel1", _L, "", "meta.number", f"{_SPACE}.numBins1", "Pixels along the sky, first"),
+    _column("s_xel2", _L, "", "meta.number", f"{_SPACE}.numBins2", "Pixels along the sky, second"),
+    _column("t_min", _D, "d", "time.start;obs.exposure",
+            f"{_TIME}.Coverage.Bounds.Limits.StartTime",
+            "Start of the exposure, MJD (UTC)", principal=True),
+    _column("t_max", _D, "d", "time.end;obs.exposure", f"{_TIME}.Coverage.Bounds.Limits.StopTime",
+            "End of the exposure, MJD (UTC)", principal=True),
+    _column("t_exptime", _D, "s", "time.duration;obs.exposure", f"{_TIME}.Coverage.Support.Extent",
+            "Exposure time", principal=True),
+    _column("t_resolution", _D, "s", "time.resolution", f"{_TIME}.Resolution.Refval.value",
+            "Resolution in time: the exposure", principal=True),
+    _column("t_xel", _L, "", "meta.number", f"{_TIME}.numBins", "Samples in time: one"),
+    _column("em_min", _D, "m", "em.wl;stat.min", f"{_SPECTRAL}.Coverage.Bounds.Limits.LoLimit",
+            "Shortest wavelength, in vacuum where air or vacuum is known", principal=True),
+    _column("em_max", _D, "m", "em.wl;stat.max", f"{_SPECTRAL}.Coverage.Bounds.Limits.HiLimit",
+            "Longest wavelength, in vacuum where air or vacuum is known", principal=True),
+    _column("em_res_power", _D, "", "spect.resolution",
+            f"{_SPECTRAL}.Resolution.ResolPower.refVal", "Resolving power λ/Δλ", principal=True),
+    _column("em_xel", _L, "", "meta.number", f"{_SPECTRAL}.numBins", "Samples in wavelength"),
+    _column("o_ucd", _S, "", "meta.ucd", "Char.ObservableAxis.ucd", "UCD of the flux",
+            principal=True),
+    _column("pol_states", _S, "", "meta.code;phys.polarization",
+            "Char.PolarizationAxis.stateList", "Polarisation states; none", principal=True),
+    _column("pol_xel", _L, "", "meta.number", "Char.PolarizationAxis.numBins",
+            "Number of polarisation states"),
+    _column("facility_name", _S, "", "meta.id;instr.tel", "Provenance.ObsConfig.Facility.name",
+            "Telescope or mission", principal=True),
+    _column("instrument_name", _S, "", "meta.id;instr", "Provenance.ObsConfig.Instrument.name",
+            "Instrument", principal=True),
+    _column("target_class", _S, "", "src.class", "Target.class",
+            "Class that the file's own pipeline gives"),
+    _column("obs_title", _S, "", "meta.title;obs", "DataID.title", "Collection and target"),
+    _column("obs_creator_did", _S, "", "meta.id", "DataID.creatorDID",
+            "Creator's dataset identifier"),
+    _column("bib_reference", _S, "", "meta.bib", "Curation.reference", "Publication"),
+    _column("em_ucd", _S, "", "meta.ucd", f"{_SPECTRAL}.ucd", "UCD of the spectral axis"),
+    _column("o_unit", _S, "", "meta.unit", "Char.ObservableAxis.unit", "Unit of the flux"),
+    _column("o_calib_status", _S, "", "meta.code.qual",
+            "Char.ObservableAxis.CalibrationStatus", "Calibration of the flux"),
+    _column("snr", _D, "", "stat.snr", "", "Signal to noise per sample", std=False),
+)  # fmt: skip
+"""Every column, the mandatory ones first. Frames, apertures and resolutions that files do not give
+are null: nothing is guessed."""
+
+_AS_STORED = ("calib_level", "obs_collection", "obs_id", "target_name", "s_ra", "s_dec", "t_min",
+              "t_max", "t_exptime", "em_res_power", "facility_name", "instrument_name",
+              "target_class", "obs_creator_did", "bib_reference", "snr")  # fmt: skip
+_ASKED = (*_AS_STORED, "em_min", "em_max", "em_xel", "medium", "flux_unit", "flux_calibration")
+
+
+def obscore_table(archive: Archive, publisher: Publisher, rows: Rows) -> pa.Table:
+    """(rows,) the columns of `OBSCORE`, in their order."""
+    found = archive.catalogue(rows, list(_ASKED))
+    named: dict[str, pa.Array] = {n: _known(found.column(n).combine_chunks()) for n in _AS_STORED}
+    did = dids(publisher, found.column("obs_collection"), found.column("obs_id"))
+    number = len(found)
+    xel = found.column("em_xel").combine_chunks().cast(_L)
+    lo, hi = vacuum_m(found)
+    named |= {
+        "dataproduct_type": _all("spectrum", number), "obs_publisher_did": did,
+        "access_url": links(publisher, did), "access_format": _all(LINKS, number),
+        "access_estsize": pc.add(pc.divide(pc.multiply(xel, SAMPLE_BYTES), 1000), 10),
+        "s_region": _region(named["s_ra"], named["s_dec"]),
+        "t_resolution": named["t_exptime"], "t_xel": pa.array(np.ones(number, np.int64)),
+        "em_min": _array(lo), "em_max": _array(hi), "em_xel": xel,
+        "o_ucd": by_unit(found.column("flux_unit"), flux_ucd),
+        "em_ucd": _all("em.wl", number), "o_unit": found.column("flux_unit").combine_chunks(),
+        "o_calib_status": _calibration(found.column("flux_calibration")),
+        "obs_title": _title(found),
+    }  # fmt: skip
+    arrays = [named[c.name].cast(c.type) if c.name in named else pa.nulls(number, c.type)
+              for c in OBSCORE]  # fmt: skip
+    fields = [
+        pa.field(c.name, c.type, metadata={
+            "unit": c.unit, "ucd": c.ucd, "utype": c.utype, "about": c.about, "xtype": c.xtype})
+        for c in OBSCORE
+    ]  # fmt: skip
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def dids(
+    publisher: Publisher, collection: pa.ChunkedArray | pa.Array, obs_id: pa.ChunkedArray | pa.Array
+) -> pa.Array:
+    """(n,) publisher's identifiers, as `Publisher.did` makes them one by one."""
+    codes = _one(collection).dictionary_encode()
+    lead = [f"ivo://{publisher.authority}/{quote(str(c))}?" for c in codes.dictionary.to_pylist()]
+    ids = _one(obs_id)
+    odd = pc.match_substring_regex(ids, _NOT_PLAIN)
+    if pc.any(odd).as_py():
+        pairs = zip(ids.to_pylist(), odd.to_pylist(), strict=True)
+        ids = pa.array([quote(v) if o else v for v, o in pairs], _S)
+    return pc.binary_join_element_wise(pa.array(lead, _S).take(codes.indices), ids, "")
+
+
+def links(publisher: Publisher, did: pa.Array) -> pa.Array:
+    """(n,) addresses of the links of observations. did : (n,) as `dids` gives them"""
+    return pc.binary_join_element_wise(
+        publisher.at("/vo/datalink/links") + "?ID=", escaped(did), ""
+    )
+
+
+def escaped(did: pa.Array) -> pa.Array:
+    """(n,) identifiers of `dids` as values of a parameter."""
+    for mark, code in (("%", "%25"), (":", "%3A"), ("/", "%2F"), ("?", "%3F")):
+        did = pc.replace_substring(did, mark, code)
+    return did
+
+
+def vacuum_m(found: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(n,) limits in metres, those in air as in vacuum; NaN = unknown.
+
+    found : em_min, em_max (m, as delivered) and medium
+    """
+    air = pc.fill_null(pc.equal(found.column("medium"), "air"), False).to_numpy()
+    out = []
+    for name in ("em_min", "em_max"):
+        wave = found.column(name).to_numpy().astype(np.float64).copy()
+        lo, hi = valid_range_aa()
+        here = air & (wave * 1e10 >= lo) & (wave * 1e10 <= hi)
+        if here.any():
+            wave[here] = air_to_vac(wave[here] * 1e10) * 1e-10
+        out.append(wave)
+    return out[0], out[1]
+
+
+def flux_ucd(unit: str | None) -> str:
+    """UCD of a flux by its unit. unit : VOUnit; "" = dimensionless, None = unknown"""
+    if unit is None:
+        return "phot.flux.density"
+    if not unit.strip():
+        return "phot.flux.density;arith.ratio"
+    found = parse_unit(unit)
+    if found is None:
+        return "phot.flux.density"
+    plain = found.decompose()
+    power = {base.name: int(p) for base, p in zip(plain.bases, plain.powers, strict=True)}
+    if set(power) <= {"ct", "electron", "adu", "ph", "photon", "s"}:
+        return "phot.count"
+    # energy per area, time and wavelength is M L-1 T-3; per frequency it is M T-2
+    if (power.get("m"), power.get("s")) == (-1, -3):
+        return "phot.flux.density;em.wl"
+    if (power.get("m"), power.get("s")) == (None, -2):
+        return "phot.flux.density;em.freq"
+    return "phot.flux.density"
+
+
+def by_unit(column: pa.ChunkedArray, make: Callable[[str | None], str]) -> pa.Array:
+    """(n,) `make` of each different value, null included."""
+    codes = _one(column).dictionary_encode(null_encoding="encode")
+    return pa.array([make(v) for v in codes.dictionary.to_pylist()], _S).take(codes.indices)
+
+
+def _region(ra: pa.Array, dec: pa.Array) -> pa.Array:
+    """A point where no aperture is known (STC-S)."""
+    text = pc.binary_join_element_wise("Position ICRS", ra.cast(_S), dec.cast(_S), " ")
+    return pc.if_else(pc.is_valid(ra), text, pa.scalar(None, _S))
+
+
+def _title(found: pa.Table) -> pa.Array:
+    name = pc.coalesce(found.column("target_name"), found.column("obs_id"))
+    return _one(pc.binary_join_element_wise(found.column("obs_collection"), name, " "))
+
+
+def _calibration(column: pa.ChunkedArray) -> pa.Array:
+    words = pc.utf8_lower(_one(column))
+    return pc.if_else(pc.equal(words, "unknown"), pa.scalar(None, _S), words)
+
+
+def _all(value: str, number: int) -> pa.Array:
+    return pa.repeat(pa.scalar(value, _S), number)
+
+
+def _array(values: NDArray[np.float64]) -> pa.Array:
+    return pa.array(values, mask=~np.isfinite(values))
+
+
+def _known(column: pa.Array) -> pa.Array:
+    """NaN as null."""
+    if not pa.types.is_floating(column.type):
+        return column
+    return pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
+
+
+def _one(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
