@@ -21,7 +21,7 @@ _COLUMNS_MOST = 1400
 
 def trailed_png(
     wave_aa: NDArray[np.float64], flux: NDArray[np.float32], *, medium: Medium, specsys: SpecSys,
-    unit: str | None, heading: str = "",
+    unit: str | None, normalisation: Normalisation = Normalisation.UNKNOWN, heading: str = "",
 ) -> bytes:  # fmt: skip
     """A trailed spectrum: a row a spectrum, the first at the top; empty where nothing is known.
 
@@ -55,7 +55,7 @@ def trailed_png(
         axes.set_ylim(len(flux) + 0.5, 0.5)
         axes.set_xlabel(wave_label(medium, specsys))
         axes.set_ylabel("Spectrum, in the order asked for")
-        figure.colorbar(drawn, ax=axes, label=flux_label(unit, Normalisation.UNKNOWN))
+        figure.colorbar(drawn, ax=axes, label=flux_label(unit, normalisation))
         figure.suptitle(heading, x=0.01, ha="left", fontweight="bold")
         return _png(figure)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..domain.axis import Medium, SpecSys
 from ..domain.errors import UsageError
+from ..domain.spectrum import Normalisation
 from ..run.cutouts import Cutout
 from ..run.recast import Steps
 from .fits_bytes import image_bytes, primary, table_bytes, table_header
@@ -134,6 +135,8 @@ class Trail:
             kinds.pop() if kinds else (Medium.UNKNOWN, SpecSys.UNKNOWN)
         )  # fmt: skip
         self.unit = units.pop() if units else None
+        states = {s.normalisation for _, s in there}
+        self.normalisation = states.pop() if len(states) == 1 else Normalisation.UNKNOWN
         bins = [self._bins(s.wave_aa, steps) for _, s in there]
         first = min((int(b[0]) for b in bins), default=0)
         stop = max((int(b[-1]) for b in bins), default=-1) + 1

@@ -15,7 +15,8 @@ from ..store.archive import Archive
 
 def _trail(trail: Trail) -> bytes:
     return trailed_png(trail.wave_aa, trail.flux, medium=trail.medium, specsys=trail.specsys,
-                       unit=trail.unit, heading=f"{len(trail.found)} spectra")  # fmt: skip
+                       unit=trail.unit, normalisation=trail.normalisation,
+                       heading=f"{len(trail.found)} spectra")  # fmt: skip
 
 
 DRAWING = Drawing(spectrum_png, _trail)
