@@ -152,7 +152,7 @@ def test_distances_of_vectors_are_those_of_similar(archive, tables, rows):
     mine = [did[i].rsplit("?", 1)[1] for i in np.argsort(far)[1:6]]
     ids = archive.store.catalogue([a.row for a in answers], ["obs_id"]).column(0).to_pylist()
     assert mine == ids
-    np.testing.assert_allclose(np.sort(far)[1:6], [a.distance for a in answers], rtol=1e-4)
+    np.testing.assert_allclose(np.sort(far)[1:6], [a.value for a in answers], rtol=1e-4)
 
 
 def test_models_tell_their_cards(rows, tables):

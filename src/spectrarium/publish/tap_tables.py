@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
-from urllib.parse import quote
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..run.table_columns import Column, VoTable, table_of
 from ..run.table_kinds import embedding_named, embeddings
@@ -17,15 +14,15 @@ from ..run.table_rows import TableRows, observed
 from ..run.tables import tables_of
 from ..store.archive import Archive
 from .adql import ColumnMeta
-from .obscore import OBSCORE, obscore_table
+from .obscore import OBSCORE, dids, obscore_table
 from .publisher import Publisher
 from .tap_schema import with_schema
 from .units import vounit
 
 NAME = "ivoa.obscore"
 UTYPE = "ivo://ivoa.net/std/obscore#table-1.1"
-_PLAIN = r"[^A-Za-z0-9_.~/-]"
-"""What `urllib.parse.quote` escapes."""
+_CELL = Column("healpix29", pa.int64(), "Nested HEALPix index of order 29; rows are in its order",
+               ucd="pos.healpix", indexed=True)  # fmt: skip
 
 
 class ArchiveTables:
@@ -34,7 +31,8 @@ class ArchiveTables:
     def __init__(self, archive: Archive, publisher: Publisher) -> None:
         self.archive = archive
         self.publisher = publisher
-        self.source = TableRows(archive, lambda named: dids(publisher, named))
+        self.source = TableRows(archive, lambda named: dids(
+            publisher, named.column("obs_collection"), named.column("obs_id")))  # fmt: skip
 
     @cached_property
     def all(self) -> dict[str, VoTable]:
@@ -44,17 +42,21 @@ class ArchiveTables:
 
     def _obscore(self) -> VoTable:
         columns = tuple(
-            Column(c.name, c.type, c.about, c.unit, c.ucd, c.utype, getattr(c, "xtype", ""),
+            Column(c.name, c.type, c.about, c.unit, c.ucd, c.utype, c.xtype,
                    principal=c.principal, std=c.std, indexed=c.name in ("s_ra", "s_dec"))
             for c in OBSCORE
         )  # fmt: skip
+        every = (*columns, _CELL)
 
         def made() -> pa.Table:
-            table = obscore_table(self.archive, self.publisher, self.source.rows)
-            return table_of(columns, [table.column(c.name) for c in columns])
+            rows = self.source.rows
+            table = obscore_table(self.archive, self.publisher, rows)
+            cells = self.source.cells(rows)
+            values = [table.column(c.name) for c in columns]
+            return table_of(every, [*values, pa.array(cells, mask=cells < 0)])
 
         about = "Spectra by what they observe: ObsCore 1.1, one row per observation"
-        return VoTable(NAME, about, columns, made, len(self.archive), UTYPE, (observed(),))
+        return VoTable(NAME, about, every, made, len(self.archive), UTYPE, (observed(),))
 
     def embeddings(self) -> list[str]:
         """Tables of vectors, the one to ask first coming first."""
@@ -82,18 +84,3 @@ def _meta(column: Column) -> ColumnMeta:
         principal=column.principal, indexed=column.indexed, std=column.std, xtype=column.xtype,
         arraysize=column.arraysize,
     )  # fmt: skip
-
-
-def dids(publisher: Publisher, named: pa.Table) -> Any:
-    """Publisher's identifiers of rows with ``obs_collection`` and ``obs_id``, as `Publisher.did`
-    makes them."""
-    collection = named.column("obs_collection").combine_chunks().dictionary_encode()
-    prefixes = [f"ivo://{publisher.authority}/{quote(str(c))}?" for c in
-                collection.dictionary.to_pylist()]  # fmt: skip
-    lead = pa.array(prefixes, pa.string()).take(collection.indices)
-    ids = named.column("obs_id").combine_chunks()
-    odd = pc.match_substring_regex(ids, _PLAIN)
-    if pc.any(odd).as_py():
-        ids = pa.array([quote(v) if o else v for v, o in zip(ids.to_pylist(), odd.to_pylist(),
-                                                            strict=True)], pa.string())  # fmt: skip
-    return pc.binary_join_element_wise(lead, ids, "")
