@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +18,8 @@ from numpy.typing import NDArray
 from ..domain.errors import UsageError
 from .colour_maps import DIVERGING, colour_map
 from .map import PALETTE, Colour, ink_on, robust_norm
-from .style import DPI, Style, settle, style, themed, title
+from .style import DPI, DRAWING, Style, settle, style, themed, title
 
-_DRAWING = threading.Lock()
-"""Matplotlib's settings are of the whole process: one picture is drawn at a time."""
 _DOTS_MOST = 3_000
 _LEVELS = 1024
 """Shades that medians tell apart: four times those of a colour map."""
@@ -63,7 +60,7 @@ def scatter_png(
     if values is not None and not _known(values).any():
         values = None
     theme = style(dark)
-    with _DRAWING, themed(theme):
+    with DRAWING, themed(theme):
         dpi = float(np.clip(width / 9.0, 72.0, DPI))  # small pictures have smaller letters
         figure = Figure((width / dpi, height / dpi), dpi=dpi, layout="constrained")
         FigureCanvasAgg(figure)

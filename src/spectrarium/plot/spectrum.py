@@ -25,7 +25,7 @@ from .drawing import (
     smoothing_width,
 )
 from .labels import flux_label, wave_label
-from .style import Style, new_figure, style, themed
+from .style import DRAWING, Style, new_figure, png, style, themed
 
 _KINDS = {
     "STAR": (LineKind.HYDROGEN, LineKind.STELLAR),
@@ -73,6 +73,12 @@ def plot_spectrum(
         figure.suptitle(heading or describe(spectrum), x=0.01, ha="left", fontweight="bold")
         axes.legend(loc="best", ncols=3)
     return figure
+
+
+def spectrum_png(spectrum: Spectrum) -> bytes:
+    """`plot_spectrum` as a PNG of 800 × 600 pixels; from any thread."""
+    with DRAWING:
+        return png(plot_spectrum(spectrum), dpi=80)
 
 
 def _samples(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,9 @@ from ..domain.errors import UsageError
 
 DPI = 160
 """1600 × 1200 pixels are 10 × 7.5 inches: 10-point type is 22 pixels high."""
+
+DRAWING = threading.Lock()
+"""Matplotlib's settings are of the whole process: servers draw one picture at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,15 @@ def save(figure: Figure, path: Path | str) -> Path:
         raise UsageError(what, code="cannot_write", where=str(path),
                          remedy="choose another path") from error  # fmt: skip
     return path
+
+
+def png(figure: Figure, dpi: int = DPI) -> bytes:
+    """The picture's bytes."""
+    sink = io.BytesIO()
+    with mpl.rc_context(_PLAIN):
+        settle(figure)
+        figure.savefig(sink, format="png", dpi=dpi, facecolor=figure.get_facecolor())
+    return sink.getvalue()
 
 
 def title(axes: Axes, left: str, right: str = "", theme: Style = LIGHT) -> None:

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute
 
-from . import routes_vo_base, routes_vo_soda
+from . import (
+    routes_vo_base,
+    routes_vo_datalink,
+    routes_vo_similar,
+    routes_vo_soda,
+    routes_vo_spectrum,
+)
 
-MODULES = (routes_vo_base, routes_vo_soda)
+MODULES = (
+    routes_vo_base,
+    routes_vo_datalink,
+    routes_vo_similar,
+    routes_vo_soda,
+    routes_vo_spectrum,
+)
 
 
 def vo_routes() -> list[BaseRoute]:
