@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from . import votable
-from .dali import LINKS, VOTABLE
+from .dali import VOTABLE
 from .likeness import SIMILAR, descriptor
 from .publisher import Publisher
 from .soda import ASYNC, SYNC
@@ -51,7 +51,7 @@ class About:
     asked : identifier as it came · error : why there are no links, in DataLink's words
     record : catalogue row · native : (name, bytes) of the file it was read from, if it is there
     tags, scores : whether there are any of it · others : further spectra of the same target
-    signed : one has to sign in to see it · calibrations : (what, DID) of files it was made with
+    signed : one has to sign in to see it · calibrations : names of calibration arrays beside it
     """
 
     asked: str
@@ -62,7 +62,7 @@ class About:
     scores: bool = False
     others: int = 0
     signed: bool = False
-    calibrations: tuple[tuple[str, str], ...] = ()
+    calibrations: tuple[str, ...] = ()
 
 
 Row = dict[str, Any]
@@ -139,8 +139,10 @@ def _data(did: str, one: About, publisher: Publisher) -> list[Row]:
         name, size = one.native
         out.append(_link(at("native"), "#progenitor", f"The file as delivered: {name}",
                          native_type(name), "native", size=size))  # fmt: skip
-    out += [_link(publisher.at("/vo/datalink/links", ID=other), "#calibration", what, LINKS,
-                  "calibration") for what, other in one.calibrations]  # fmt: skip
+    if one.calibrations:
+        names = ", ".join(one.calibrations)
+        out.append(_link(at("votable"), "#calibration", "What it was calibrated with, as columns "
+                         f"beside its samples: {names}", VOTABLE, "calibration"))  # fmt: skip
     return out
 
 

@@ -25,15 +25,11 @@ from .matching import aligned, close_to, from_did, matching, named
 from .pixels import PARTS, Pixels
 from .receipts import newest, quarantined
 from .schema import BY_NAME, CATALOGUE
+from .schema import SUMMARY_COLUMNS as SUMMARY_COLUMNS
 from .sight import Sight
 from .sky import cone_ranges, separation_deg
 from .snapshot import Rows as Rows
 from .snapshot import Snapshot
-
-SUMMARY_COLUMNS = (
-    "obs_id", "obs_collection", "target_name", "target_class", "s_ra", "s_dec", "t_min",
-    "instrument_name", "em_min", "em_max", "snr", "redshift",
-)  # fmt: skip
 
 
 class Archive:
@@ -117,10 +113,7 @@ class Archive:
 
     @property
     def catalogue_rows(self) -> int:
-        """Rows of the catalogue, superseded and hidden ones included: the length of columns.
-
-        Not to be shown: `len` is the number of observations.
-        """
+        """Length of columns: superseded and hidden rows count, unlike in `len`. Not to be shown."""
         return self._all.catalogue_rows
 
     @property
@@ -190,11 +183,9 @@ class Archive:
 
     def read_rows(self, rows: Rows | Sequence[int]) -> list[Spectrum]:
         """Spectra at catalogue rows, in the order given."""
-        rows = np.asarray(rows, np.int64)
-        self._sight.require(rows)
-        first = self.index.value("pixel_row", rows)
-        tiles = self.index.value("n_tiles", rows)
-        return self._all.pixels.read(list(zip(first.tolist(), tiles.tolist(), strict=True)))
+        firsts = self._firsts(rows)
+        tiles = self.index.value("n_tiles", np.asarray(rows, np.int64)).tolist()
+        return self._all.pixels.read(list(zip(firsts, tiles, strict=True)))
 
     def file_seen(self, row: int) -> bool:
         """Whether everything ever read from the file of an observation may be seen."""
@@ -203,18 +194,23 @@ class Archive:
     def window(self, identifier: str | int, lo_aa: float, hi_aa: float) -> Spectrum:
         """Only the samples between two wavelengths (Å, as delivered), reading little else."""
         row = self.resolve(identifier) if isinstance(identifier, str) else int(identifier)
-        one = np.array([row], np.int64)
-        self._sight.require(one)
-        first = self.index.value("pixel_row", one).tolist()[0]
-        return self._all.pixels.window(first, lo_aa, hi_aa)
+        return self._all.pixels.window(self._firsts([row])[0], lo_aa, hi_aa)
 
     def windows(
         self, rows: Rows | Sequence[int], windows_aa: Sequence[tuple[float, float]]
     ) -> list[Spectrum | None]:
         """`window` of each row, read together; None where it holds no sample."""
+        return self._all.pixels.windows(self._firsts(rows), windows_aa)
+
+    def extras(self, rows: Rows | Sequence[int]) -> list[tuple[str, ...]]:
+        """Names of the further arrays (``blaze``, ``sky`` …) of each row, without reading them."""
+        return self._all.pixels.extras(self._firsts(rows))
+
+    def _firsts(self, rows: Rows | Sequence[int]) -> list[int]:
         at = np.asarray(rows, np.int64)
         self._sight.require(at)
-        return self._all.pixels.windows(self.index.value("pixel_row", at).tolist(), windows_aa)
+        firsts: list[int] = self.index.value("pixel_row", at).tolist()
+        return firsts
 
     # many observations ------------------------------------------------------------------------
 

@@ -152,6 +152,10 @@ class Pixels:
             out.append((i, decode(head, self._axis(head), parts)))
         return out
 
+    def extras(self, firsts: Sequence[int]) -> list[tuple[str, ...]]:
+        """Names of the further arrays that spectra have beside flux, error and flags."""
+        return [tuple(name for name, _ in h.get("extras", ())) for h in self._heads(firsts)]
+
     def _heads(self, firsts: Sequence[int]) -> list[dict[str, Any]]:
         """The headers of spectra; those that are not at hand are read together."""
         known = {first: self._headers.get(first) for first in firsts}

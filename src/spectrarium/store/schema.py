@@ -79,6 +79,12 @@ CATALOGUE: tuple[ColumnSpec, ...] = (
     ColumnSpec("grid_id", _L, "", "", "Shared wavelength grid; −1 = linear WCS", False),
 )  # fmt: skip
 
+SUMMARY_COLUMNS = (
+    "obs_id", "obs_collection", "target_name", "target_class", "s_ra", "s_dec", "t_min",
+    "instrument_name", "em_min", "em_max", "snr", "redshift",
+)  # fmt: skip
+"""What a list of observations shows."""
+
 BY_NAME = {spec.name: spec for spec in CATALOGUE}
 CATALOGUE_SCHEMA = pa.schema([pa.field(c.name, c.type) for c in CATALOGUE])
 
