@@ -6,6 +6,7 @@ from starlette.routing import BaseRoute
 
 from . import (
     routes_vo_base,
+    routes_vo_coverage,
     routes_vo_datalink,
     routes_vo_similar,
     routes_vo_soda,
@@ -14,6 +15,7 @@ from . import (
 
 MODULES = (
     routes_vo_base,
+    routes_vo_coverage,
     routes_vo_datalink,
     routes_vo_similar,
     routes_vo_soda,
