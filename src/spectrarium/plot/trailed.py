@@ -1,18 +1,16 @@
-"""Many spectra as rows of one picture, and one spectrum, as PNG bytes."""
+"""Many spectra as rows of one picture."""
 
 from __future__ import annotations
 
 import io
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..domain.axis import Medium, SpecSys
 from ..domain.errors import UsageError
-from ..domain.spectrum import Normalisation, Spectrum
+from ..domain.spectrum import Normalisation
 from .labels import flux_label, wave_label
-from .spectrum import plot_spectrum
 from .style import SEQUENTIAL, new_figure, style, themed
 
 _ROWS_MOST = 1000
@@ -57,7 +55,9 @@ def trailed_png(
         axes.set_ylabel("Spectrum, in the order asked for")
         figure.colorbar(drawn, ax=axes, label=flux_label(unit, normalisation))
         figure.suptitle(heading, x=0.01, ha="left", fontweight="bold")
-        return _png(figure)
+        out = io.BytesIO()
+        figure.savefig(out, format="png")
+        return out.getvalue()
 
 
 def _fewer(values: NDArray[np.float32], most: int) -> NDArray[np.float32]:
@@ -71,14 +71,3 @@ def _fewer(values: NDArray[np.float32], most: int) -> NDArray[np.float32]:
     count = np.add.reduceat(there.astype(np.int64), starts, axis=1)
     mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return np.asarray(mean, np.float32)
-
-
-def spectrum_png(spectrum: Spectrum) -> bytes:
-    """`plot.spectrum.plot_spectrum` as PNG. Raises UsageError without a good pixel."""
-    return _png(plot_spectrum(spectrum))
-
-
-def _png(figure: Figure) -> bytes:
-    out = io.BytesIO()
-    figure.savefig(out, format="png")
-    return out.getvalue()

@@ -100,7 +100,8 @@ def record_of(cut: Cutout, publisher: Publisher) -> dict[str, Any]:
     s = cut.spectrum
     assert s is not None
     out = dict(cut.record) | {
-        "obs_publisher_did": publisher.did(cut.record), "creation_type": "Cutout",
+        "obs_publisher_did": publisher.did(cut.record), "publisher": publisher.title,
+        "creation_type": "Cutout",
         "medium": s.axis.medium.value, "specsys": s.axis.specsys.value, "flux_unit": s.flux_unit,
         "flux_calibration": s.flux_calibration.value, "normalisation": s.normalisation.value,
         "uncertainty_kind": s.uncertainty_kind.value,

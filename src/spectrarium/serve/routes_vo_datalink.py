@@ -96,7 +96,7 @@ def _about(ask: VoAsk, ids: list[str]) -> list[About]:
             one, record=record, native=None if native is None else (native.name, native.nbytes),
             tags=_holds(tags, uids[row]), scores=_holds(scores, uids[row]),
             others=len(same_target(archive, row, record)),
-            signed=not guest.sees(record["obs_collection"]),
+            signed=not (ask.served.visitors.open or guest.sees(record["obs_collection"])),
             calibrations=tuple(sorted(set(extras[row]) & _CALIBRATIONS)),
         ))  # fmt: skip
     return out

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from ..plot.spectrum import spectrum_png
 from ..publish import csv_table, sdm_fits, sdm_votable
 from ..publish.dali import VOTABLE, DaliError
+from ..publish.datalink import native_type
 from ..publish.files import FileNames
 from ..publish.publisher import identity_of
 from ..run.record import native_bytes
@@ -53,7 +54,7 @@ def spectrum(ask: VoAsk) -> Response:
     row = row_of(ask, ask.params.need("ID"))
     if wanted == "native":
         name, data = native_bytes(ask.archive, row)
-        return file_answer(data, name, "application/octet-stream")
+        return file_answer(data, name, native_type(name))
     if wanted == "preview":
         return Response(ask.holding.cached(("preview", row), lambda: preview(ask, row)),
                         media_type="image/png")  # fmt: skip

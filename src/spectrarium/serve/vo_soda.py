@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..plot.trailed import spectrum_png, trailed_png
+from ..plot.spectrum import spectrum_png
+from ..plot.trailed import trailed_png
 from ..publish.publisher import Publisher
 from ..publish.soda import Drawing, Product, on_a_grid, product, wants_grid
 from ..publish.soda_fits import Trail
