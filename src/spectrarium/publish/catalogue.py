@@ -26,8 +26,9 @@ def votable(table: pa.Table, name: str, about: Mapping[str, str]) -> bytes:
 
     Parameters
     ----------
-    table : numbers, words, truth values and lists of words; fields may carry ``unit``, ``ucd`` and
-        ``description`` · name : of the table · about : facts of the whole, as INFO elements
+    table : numbers, words, truth values and lists of words; fields may carry ``unit``, ``ucd``,
+        ``utype`` and ``description`` · name : of the table · about : facts of the whole, as INFO
+        elements
     Source: IVOA VOTable 1.4 (BINARY2; unknown values carry its null flag).
     """
     columns = [_known(c) for c in table.columns]
@@ -52,7 +53,8 @@ def _field(field: pa.Field, column: pa.ChunkedArray) -> Field:
     unit = meta.get("unit", "")
     return field_of(
         field.name, column, unit=vounit(unit) or unit, ucd=meta.get("ucd", ""),
-        about=meta.get("description", ""), ref=_REFERENCES.get(field.name, ""),
+        utype=meta.get("utype", ""), about=meta.get("description", ""),
+        ref=_REFERENCES.get(field.name, ""),
     )  # fmt: skip
 
 

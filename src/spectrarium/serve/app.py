@@ -23,6 +23,7 @@ from . import (
     routes_archive,
     routes_columns,
     routes_find,
+    routes_handing,
     routes_jobs,
     routes_object,
     routes_outliers,
@@ -145,7 +146,7 @@ def _routes() -> list[BaseRoute]:
         *routes_archive.ROUTES, *routes_find.ROUTES, *routes_columns.ROUTES,
         *routes_spectrum.ROUTES, *routes_stack.ROUTES, *routes_object.ROUTES,
         *routes_outliers.ROUTES, *routes_upload.ROUTES, *routes_people.ROUTES,
-        *routes_jobs.ROUTES, *vo_routes(), *routes_page.ROUTES,
+        *routes_jobs.ROUTES, *routes_handing.ROUTES, *vo_routes(), *routes_page.ROUTES,
     ]  # fmt: skip
 
 

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; "
+    "img-src 'self' data: blob:; font-src 'self'; "
+    "connect-src 'self' http://localhost:21012 http://127.0.0.1:21012; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+"""Port 21012 of the visitor's machine is that of SAMP's hub (SAMP 1.3, 5.2.1): "Send to …"."""
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",

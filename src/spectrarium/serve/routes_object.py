@@ -68,14 +68,14 @@ def _files(ask: Ask, what: Found) -> list[dict[str, Any]]:
     if native is not None:
         out.append({"name": native.name, "kind": "native", "href": base + "native",
                     "bytes": native.nbytes, "title": _TITLES["native"]})  # fmt: skip
-    facts = _identity(ask, what)
+    facts = identity_facts(ask, what)
     for kind, (extension, _, _) in _MADE.items():
         out.append({"name": FileNames().name(facts, extension), "kind": kind, "href": base + kind,
                     "title": _TITLES[kind]})  # fmt: skip
     return out
 
 
-def _identity(ask: Ask, what: Found) -> Record:
+def identity_facts(ask: Ask, what: Found) -> Record:
     """Catalogue values of an observation, or what an upload says of itself."""
     if what.row is not None:
         found_row: Record = ask.archive.catalogue([what.row]).to_pylist()[0]
@@ -98,7 +98,7 @@ def file(ask: Ask) -> Response:
         name, data = native_bytes(ask.archive, what.row)
         return file_answer(data, name, "application/octet-stream")
     extension, media_type, document = _MADE[kind]
-    facts = _identity(ask, what)
+    facts = identity_facts(ask, what)
     return file_answer(document(facts, what.read(ask)), FileNames().name(facts, extension),
                        media_type)  # fmt: skip
 
