@@ -35,6 +35,7 @@ VERBS = {
     "serve": "The page: explore an archive in the browser.",
     "people": "Who may see and keep what, once the page is served to others.",
     "export": "Write observations as files that other programs read.",
+    "hips": "Where the spectra are on the sky: a density map for Aladin.",
     "mock": "Make a mock survey with known truth.",
     "compact": "Merge small files and rebuild the index.",
     "verify": "Read everything again and report damage.",
