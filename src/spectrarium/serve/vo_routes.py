@@ -6,20 +6,28 @@ from starlette.routing import BaseRoute
 
 from . import (
     routes_vo_base,
+    routes_vo_cone,
     routes_vo_coverage,
     routes_vo_datalink,
+    routes_vo_hips,
     routes_vo_similar,
+    routes_vo_slap,
     routes_vo_soda,
     routes_vo_spectrum,
+    routes_vo_ssap,
 )
 
 MODULES = (
     routes_vo_base,
+    routes_vo_cone,
     routes_vo_coverage,
     routes_vo_datalink,
+    routes_vo_hips,
     routes_vo_similar,
+    routes_vo_slap,
     routes_vo_soda,
     routes_vo_spectrum,
+    routes_vo_ssap,
 )
 
 
