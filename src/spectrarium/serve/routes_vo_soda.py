@@ -6,9 +6,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..publish import vosi
-from ..publish.dali import DaliError
+from ..publish.dali import VOTABLE, DaliError
 from ..publish.soda import ASYNC, SYNC, error_text
-from ..publish.soda_query import FORMATS, soda_query
+from ..publish.soda_query import soda_query
 from .routes_vo_base import STARTED
 from .vo_asking import VoAsk, vo_answering, vo_table, vo_xml
 from .vo_soda import answered
@@ -32,12 +32,11 @@ def sync(ask: VoAsk) -> Response:
 def capabilities(ask: VoAsk) -> Response:
     """The capabilities document."""
     base = ask.publisher.at("/vo/soda")
-    kinds = tuple(FORMATS.values())
-    found = [
-        vosi.Capability(standard, (vosi.Interface(f"{base}/{path}", version="1.0", results=kinds,
-                                                  queries=("GET", "POST")),))
-        for standard, path in ((SYNC, "sync"), (ASYNC, "async"))
-    ]  # fmt: skip
+    found = []
+    for standard, path in ((SYNC, "sync"), (ASYNC, "async")):
+        way = vosi.Interface(f"{base}/{path}", version="1.0", results=(VOTABLE,),
+                             queries=("GET", "POST"))  # fmt: skip
+        found.append(vosi.Capability(standard, (way,)))
     return vo_xml(vosi.capabilities([*found, *vosi.own(base)]))
 
 
