@@ -1,0 +1,277 @@
+"""What an SSA client asks for, and which observations that is.
+
+Source: IVOA SSAP 1.1, sections 4.1 and 8.7.2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from numpy.typing import NDArray
+
+from ..domain.errors import UsageError
+from ..store.archive import Archive, Rows
+from .dali import DaliError, Params, finite
+from .dali_values import PARTS_MOST, Interval, intervals, time_ranges
+from .obscore import vacuum_m
+from .publisher import identity_of
+
+Keep = Callable[[Hashable, Callable[[], Any]], Any]
+SIZE_DEG = 1.0
+"""Diameter of a search whose client gives none."""
+FORMATS = {
+    "votable": "application/x-votable+xml", "fits": "application/fits", "graphic": "image/png",
+    "native": "application/octet-stream",
+}  # fmt: skip
+_WORDS = {
+    "all": ("votable",), "compliant": ("votable",), "votable": ("votable",), "xml": ("votable",),
+    "fits": ("fits",), "graphic": ("graphic",), "native": ("native",), "image/png": ("graphic",),
+    "application/x-votable+xml": ("votable",), "application/votable+xml": ("votable",),
+    "text/xml": ("votable",), "text/xml;x-votable": ("votable",),
+    "application/x-votable+xml;content=spec": ("votable",),
+    "application/fits": ("fits",), "image/fits": ("fits",), "image/*": ("graphic",),
+    "application/octet-stream": ("native",),
+}  # fmt: skip
+"""A spectrum is one row in its VOTable unless another type is named; links lead to all types."""
+_BANDS = {
+    "U": (320e-9, 400e-9), "B": (390e-9, 490e-9), "V": (500e-9, 600e-9), "R": (560e-9, 730e-9),
+    "I": (730e-9, 880e-9), "J": (1.1e-6, 1.4e-6), "H": (1.5e-6, 1.8e-6), "K": (2.0e-6, 2.4e-6),
+    "OPTICAL": (300e-9, 1e-6), "INFRARED": (1e-6, 100e-6), "UV": (10e-9, 300e-9),
+    "RADIO": (0.01, math.inf), "MILLIMETER": (1e-4, 0.01), "EUV": (10e-9, 100e-9),
+    "X-RAY": (1e-11, 10e-9), "GAMMA-RAY": (0.0, 1e-11),
+}  # fmt: skip
+"""Bands by name, m: Johnson's, and those of the registry."""
+_LEAST = {"SPECRP": "em_res_power", "SNR": "snr"}
+"""A single value of these is the least that will do."""
+_TEXTS = {"TARGETNAME": "target_name", "TARGETCLASS": "target_class"}
+IGNORED = ("APERTURE", "SPATRES", "TIMERES", "VARAMPL")
+"""Not known of the spectra here: they restrict nothing, and the answer says so."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wish:
+    """One query, read. cone : ra, dec, radius in deg · formats : keys of `FORMATS`, in order"""
+
+    params: Params
+    cone: tuple[float, float, float] | None
+    formats: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def wish_of(params: Params) -> Wish:
+    """What a request says. Raises DaliError for anything it says wrongly."""
+    notes = [f"{n} is not known of these spectra and restricts nothing" for n in IGNORED
+             if params.one(n) is not None]  # fmt: skip
+    return Wish(params, cone_of(params), formats_of(params.one("FORMAT")), tuple(notes))
+
+
+def formats_of(text: str | None) -> tuple[str, ...]:
+    """Formats that a FORMAT names. Raises DaliError for an unknown one."""
+    out: list[str] = []
+    for part in (text or "all").split(","):
+        word = part.strip().lower().replace(" ", "")
+        found = _WORDS.get(word) or _WORDS.get(word.partition(";")[0])
+        if found is None:
+            raise DaliError(f"FORMAT is {part.strip()[:60]!r}", where="FORMAT",
+                            remedy="choose from: all, compliant, native, graphic, votable, fits, "
+                            "metadata, or their MIME types")  # fmt: skip
+        out += [f for f in found if f not in out]
+    return tuple(out)
+
+
+def cone_of(params: Params) -> tuple[float, float, float] | None:
+    """Where a request looks: POS (ICRS, FK5, FK4 or GALACTIC) and SIZE, a diameter in deg.
+
+    Raises DaliError.
+    """
+    size = params.number("SIZE", SIZE_DEG, least=0.0, most=360.0)
+    text = params.one("POS")
+    if text is None:
+        return None
+    place, _, frame = text.partition(";")
+    parts = place.split(",")
+    if len(parts) != 2:
+        raise DaliError(f"POS is {text[:60]!r}", where="POS", remedy="give RA,DEC in degrees")
+    lon, lat = finite(parts[0].strip(), "POS"), finite(parts[1].strip(), "POS")
+    ra, dec = to_icrs(lon, lat, frame.strip() or "ICRS")
+    assert size is not None
+    return ra, dec, min(max(size / 2, 1e-7), 180.0)
+
+
+def to_icrs(lon: float, lat: float, frame: str) -> tuple[float, float]:
+    """A place of another frame in ICRS, deg. Raises DaliError."""
+    known = {"ICRS": "icrs", "FK5": "fk5", "FK4": "fk4", "GALACTIC": "galactic",
+             "ECLIPTIC": "barycentrictrueecliptic"}  # fmt: skip
+    if frame.upper() not in known:
+        raise DaliError(f"POS is in the frame {frame[:40]!r}", where="POS",
+                        remedy="use " + ", ".join(known))  # fmt: skip
+    if not -90 <= lat <= 90 or not -360 <= lon <= 360:
+        raise DaliError(f"POS names the place {lon:g}, {lat:g}", where="POS",
+                        remedy="give -90 to 90 degrees of latitude")  # fmt: skip
+    if frame.upper() == "ICRS":
+        return lon % 360.0, lat
+    found = SkyCoord(lon * u.deg, lat * u.deg, frame=known[frame.upper()]).icrs
+    return float(found.ra.deg), float(found.dec.deg)
+
+
+# which rows -----------------------------------------------------------------------------------
+
+
+class Asked:
+    """The observations of an archive that meet a wish. keep : (key, make) → value, kept"""
+
+    def __init__(self, archive: Archive, keep: Keep) -> None:
+        self.archive = archive
+        self._keep = keep
+
+    def rows(self, wish: Wish) -> Rows:
+        """Catalogue rows, the nearest first where a place is given. Raises DaliError."""
+        params = wish.params
+        rows = self._start(wish)
+        far: NDArray[np.float64] | None = None
+        if wish.cone is not None:
+            near, far = self.archive.cone(*wish.cone)
+            keep = np.isin(near, rows) if params.all("PUBDID") else np.ones(len(near), bool)
+            order = np.argsort(far[keep], kind="stable")
+            rows = near[keep][order]
+        for good in self._conditions(params):
+            rows = rows[good(rows)]
+        return rows
+
+    def _start(self, wish: Wish) -> Rows:
+        wanted = wish.params.all("PUBDID")
+        if not wanted:
+            return self._all() if wish.cone is None else np.zeros(0, np.int64)
+        found = []
+        for did in (d for text in wanted for d in text.split(",") if d):
+            try:
+                found.append(self.archive.resolve(identity_of(did)))
+            except UsageError as error:
+                if error.code not in ("unknown_id", "ambiguous_id"):
+                    raise
+        return np.array(sorted(set(found)), np.int64)
+
+    def _all(self) -> Rows:
+        found: Rows = self._keep("ssa rows", self.archive.find)
+        return found
+
+    def _conditions(self, params: Params) -> list[Callable[[Rows], NDArray[np.bool_]]]:
+        """One test of rows for each parameter that restricts."""
+        out: list[Callable[[Rows], NDArray[np.bool_]]] = []
+        if bands := [r for text in params.all("BAND") for r in bands_of(text)]:
+            lo, hi = self._keep("ssa limits", self._limits)
+            out.append(lambda rows: _overlap(lo[rows], hi[rows], bands))
+        if times := [r for text in params.all("TIME") for r in time_ranges(text)]:
+            start, end = self._numbers("t_min"), self._numbers("t_max")
+            ends = np.where(np.isfinite(end), end, start)
+            out.append(lambda rows: _overlap(start[rows], ends[rows], times))
+        for name, column in (("SPECRP", "em_res_power"), ("SNR", "snr"), ("REDSHIFT", "redshift"),
+                             ("MTIME", "ingest_mjd")):  # fmt: skip
+            if ranges := _ranges(params, name):
+                out.append(self._inside(column, ranges))
+        for name, column in _TEXTS.items():
+            if words := _listed(params, name):
+                out.append(self._among(column, words))
+        for name, column in (("COLLECTION", "obs_collection"), ("CREATORDID", "obs_creator_did")):
+            if words := _listed(params, name):
+                out.append(self._among(column, words))
+        if words := _listed(params, "FLUXCALIB"):
+            out.append(self._calibrated(words))
+        if (words := _listed(params, "WAVECALIB")) and not set(words) & {
+            "any", "calibrated", "absolute",
+        }:  # fmt: skip
+            out.append(lambda rows: np.zeros(len(rows), bool))  # all spectra here are calibrated
+        return out
+
+    def _limits(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        columns = ("em_min", "em_max", "medium")
+        return vacuum_m(pa.table({c: self.archive.column(c) for c in columns}))
+
+    def _numbers(self, name: str) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = self._keep(
+            ("ssa column", name),
+            lambda: self.archive.column(name).to_numpy().astype(np.float64),
+        )
+        return found
+
+    def _inside(self, column: str, ranges: list[Interval]) -> Callable[[Rows], NDArray[np.bool_]]:
+        values = self._numbers(column)
+        return lambda rows: _overlap(values[rows], values[rows], ranges)
+
+    def _words(self, column: str) -> tuple[NDArray[np.int64], list[str]]:
+        """(codes of all rows, −1 = none; the different words in small letters)"""
+
+        def make() -> tuple[NDArray[np.int64], list[str]]:
+            coded = self.archive.column(column).combine_chunks().dictionary_encode()
+            codes = pc.fill_null(coded.indices, -1).to_numpy().astype(np.int64)
+            return codes, [str(w).lower() for w in coded.dictionary.to_pylist()]
+
+        found: tuple[NDArray[np.int64], list[str]] = self._keep(("ssa words", column), make)
+        return found
+
+    def _among(self, column: str, wanted: list[str]) -> Callable[[Rows], NDArray[np.bool_]]:
+        codes, words = self._words(column)
+        plain = {"".join(w.split()) for w in wanted}
+        good = np.array([w in wanted or "".join(w.split()) in plain for w in words] + [False])
+        return lambda rows: good[codes[rows]]
+
+    def _calibrated(self, wanted: list[str]) -> Callable[[Rows], NDArray[np.bool_]]:
+        if "any" in wanted:
+            return lambda rows: np.ones(len(rows), bool)
+        known = {"absolute", "relative", "normalized", "uncalibrated", "calibrated"}
+        if odd := set(wanted) - known:
+            raise DaliError(f"FLUXCALIB is {min(odd)[:40]!r}", where="FLUXCALIB",
+                            remedy="choose from: any, " + ", ".join(sorted(known)))  # fmt: skip
+        if "calibrated" in wanted:
+            wanted = [*wanted, "absolute", "relative"]
+        return self._among("flux_calibration", wanted)
+
+
+def bands_of(text: str) -> list[Interval]:
+    """Ranges of wavelength, m, or bands by name. Raises DaliError."""
+    body, _, frame = text.partition(";")
+    if frame.strip().lower() not in ("", "observer"):
+        raise DaliError(f"BAND is asked in the frame {frame[:40]!r}", where="BAND",
+                        remedy="give wavelengths as observed")  # fmt: skip
+    parts = body.split(",")
+    if len(parts) > PARTS_MOST:
+        raise DaliError(f"BAND holds {len(parts):,} ranges", where="BAND",
+                        remedy=f"give {PARTS_MOST:,} at most")  # fmt: skip
+    out: list[Interval] = []
+    for part in parts:
+        named = _BANDS.get(part.strip().upper())
+        out += [named] if named else intervals(part, what="BAND")
+    if any(hi < 0 for _, hi in out):
+        raise DaliError("BAND holds negative wavelengths", where="BAND", remedy="give metres")
+    return out
+
+
+def _ranges(params: Params, name: str) -> list[Interval]:
+    texts = params.all(name)
+    if name == "MTIME":
+        return [r for text in texts for r in time_ranges(text, name)]
+    found = [r for text in texts for r in intervals(text, what=name)]
+    return [(lo, math.inf) if lo == hi else (lo, hi) for lo, hi in found] if name in _LEAST \
+        else found  # fmt: skip
+
+
+def _listed(params: Params, name: str) -> list[str]:
+    return [w.strip().lower() for t in params.all(name) for w in t.split(",") if w.strip()]
+
+
+def _overlap(
+    lo: NDArray[np.float64], hi: NDArray[np.float64], ranges: list[Interval]
+) -> NDArray[np.bool_]:
+    """(n,) whether [lo, hi] meets any of the ranges; NaN meets none."""
+    good = np.zeros(len(lo), bool)
+    for first, last in ranges:
+        good |= (hi >= first) & (lo <= last)
+    return good

@@ -1,0 +1,45 @@
+"""Simple Cone Search: ``/vo/cone``."""
+
+from __future__ import annotations
+
+import numpy as np
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..publish import conesearch, vosi
+from ..publish.dali import maxrec
+from .routes_vo_base import STARTED
+from .vo_asking import VoAsk, vo_answering, vo_table, vo_xml
+
+
+@vo_answering(told=conesearch.told)
+def query(ask: VoAsk) -> Response:
+    """The spectra of a cone, the nearest first; a radius of 0 asks for the columns alone."""
+    ra, dec, radius, verb = conesearch.cone_of(ask.params)
+    most = maxrec(ask.params, ask.settings.maxrec, ask.settings.maxrec_most)
+    rows, far = np.zeros(0, np.int64), np.zeros(0)
+    if radius > 0:
+        rows, far = ask.archive.cone(ra, dec, radius)
+        order = np.argsort(far, kind="stable")
+        rows, far = rows[order], np.asarray(far)[order]
+    return vo_table(ask, conesearch.answer(ask.archive, ask.publisher, rows, far, verb, most))
+
+
+@vo_answering(anyone=True)
+def capabilities(ask: VoAsk) -> Response:
+    """What the service can do."""
+    found = conesearch.capability(ask.publisher.at("/vo/cone"), ask.settings.maxrec_most)
+    return vo_xml(vosi.capabilities(found))
+
+
+@vo_answering(anyone=True)
+def availability(_: VoAsk) -> Response:
+    """Whether it answers."""
+    return vo_xml(vosi.availability(STARTED))
+
+
+ROUTES = [
+    Route("/vo/cone", query, methods=["GET", "POST"]),
+    Route("/vo/cone/capabilities", capabilities, methods=["GET"]),
+    Route("/vo/cone/availability", availability, methods=["GET"]),
+]

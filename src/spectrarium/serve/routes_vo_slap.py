@@ -1,0 +1,39 @@
+"""Simple Line Access: ``/vo/slap``."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..publish import slap, vosi
+from ..publish.dali import maxrec
+from .routes_vo_base import STARTED
+from .vo_asking import VoAsk, vo_answering, vo_table, vo_xml
+
+
+@vo_answering(anyone=True)
+def query(ask: VoAsk) -> Response:
+    """Lines between two wavelengths."""
+    if (ask.params.one("FORMAT") or "").lower() == "metadata":
+        return vo_table(ask, slap.metadata(ask.publisher))
+    most = maxrec(ask.params, ask.settings.maxrec, ask.settings.maxrec_most)
+    return vo_table(ask, slap.answer(ask.publisher, slap.chosen(ask.params), most))
+
+
+@vo_answering(anyone=True)
+def capabilities(ask: VoAsk) -> Response:
+    """What the service can do."""
+    return vo_xml(vosi.capabilities(slap.capability(ask.publisher.at("/vo/slap"))))
+
+
+@vo_answering(anyone=True)
+def availability(_: VoAsk) -> Response:
+    """Whether it answers."""
+    return vo_xml(vosi.availability(STARTED))
+
+
+ROUTES = [
+    Route("/vo/slap", query, methods=["GET", "POST"]),
+    Route("/vo/slap/capabilities", capabilities, methods=["GET"]),
+    Route("/vo/slap/availability", availability, methods=["GET"]),
+]
