@@ -26,6 +26,7 @@ from ..store.schema import CATALOGUE
 from ..store.writer import open_writer
 from .asking import Asking
 from .options import read_options
+from .sending import Form, Link, Sent
 
 __all__ = ["Archive", "open_archive", "read_spectra"]
 
@@ -188,6 +189,24 @@ class Archive(Asking):
             already (then nothing is written), HATS without any position
         """
         return export(_export_source(self.store, identifiers, where), kind, Path(out))
+
+    # other programs ---------------------------------------------------------------------------
+
+    def send(
+        self, what: str | Spectrum | Iterable[str | Spectrum] | None = None, *,
+        where: str | None = None, to: str | Sequence[str] | None = None, form: Form | None = None,
+        **more: Any,
+    ) -> list[Sent]:  # fmt: skip
+        """Send spectra by id, or a table of what a filter finds, to TOPCAT, Aladin, SPLAT …
+
+        See `Link.send`; `link` also hears what is marked there.
+        """
+        with self.link() as link:
+            return link.send(what, where=where, to=to, form=form, **more)
+
+    def link(self) -> Link:
+        """Join the SAMP hub of this desktop. Raises TransientError (no_samp_hub)."""
+        return Link(self.store)
 
 
 def _export_source(store: Store, identifiers: Iterable[str], where: str | None) -> ExportSource:

@@ -36,6 +36,7 @@ VERBS = {
     "people": "Who may see and keep what, once the page is served to others.",
     "export": "Write observations as files that other programs read.",
     "hips": "Where the spectra are on the sky: a density map for Aladin.",
+    "send": "Send spectra or a table to TOPCAT, Aladin, SPLAT … on this desktop.",
     "mock": "Make a mock survey with known truth.",
     "compact": "Merge small files and rebuild the index.",
     "verify": "Read everything again and report damage.",
