@@ -25,11 +25,15 @@ def query(ask: VoAsk) -> Response:
     return vo_table(ask, conesearch.answer(ask.archive, ask.publisher, rows, far, verb, most))
 
 
+def offered(ask: VoAsk) -> list[vosi.Capability]:
+    """What the service can do."""
+    return conesearch.capability(ask.publisher.at("/vo/cone"), ask.settings.maxrec_most)
+
+
 @vo_answering(anyone=True)
 def capabilities(ask: VoAsk) -> Response:
-    """What the service can do."""
-    found = conesearch.capability(ask.publisher.at("/vo/cone"), ask.settings.maxrec_most)
-    return vo_xml(vosi.capabilities(found))
+    """The capabilities document."""
+    return vo_xml(vosi.capabilities(offered(ask)))
 
 
 @vo_answering(anyone=True)

@@ -119,13 +119,18 @@ def _holds(uids: NDArray[np.int64], uid: int) -> bool:
     return at < len(uids) and int(uids[at]) == uid
 
 
-@vo_answering(anyone=True)
-def capabilities(ask: VoAsk) -> Response:
-    """The capabilities document."""
+def offered(ask: VoAsk) -> list[vosi.Capability]:
+    """What the service can do."""
     base = ask.publisher.at("/vo/datalink")
     found = vosi.Capability(STANDARD, (vosi.Interface(
         f"{base}/links", version="1.1", results=(LINKS,), queries=("GET", "POST")),))  # fmt: skip
-    return vo_xml(vosi.capabilities([found, *vosi.own(base)]))
+    return [found, *vosi.own(base)]
+
+
+@vo_answering(anyone=True)
+def capabilities(ask: VoAsk) -> Response:
+    """The capabilities document."""
+    return vo_xml(vosi.capabilities(offered(ask)))
 
 
 @vo_answering(anyone=True)

@@ -20,10 +20,15 @@ def query(ask: VoAsk) -> Response:
     return vo_table(ask, slap.answer(ask.publisher, slap.chosen(ask.params), most))
 
 
+def offered(ask: VoAsk) -> list[vosi.Capability]:
+    """What the service can do."""
+    return slap.capability(ask.publisher.at("/vo/slap"))
+
+
 @vo_answering(anyone=True)
 def capabilities(ask: VoAsk) -> Response:
-    """What the service can do."""
-    return vo_xml(vosi.capabilities(slap.capability(ask.publisher.at("/vo/slap"))))
+    """The capabilities document."""
+    return vo_xml(vosi.capabilities(offered(ask)))
 
 
 @vo_answering(anyone=True)

@@ -28,16 +28,21 @@ def sync(ask: VoAsk) -> Response:
     return vo_table(ask, found.pieces, found.name, found.media_type)
 
 
-@vo_answering(anyone=True)
-def capabilities(ask: VoAsk) -> Response:
-    """The capabilities document."""
+def offered(ask: VoAsk) -> list[vosi.Capability]:
+    """What the service can do."""
     base = ask.publisher.at("/vo/soda")
     found = []
     for standard, path in ((SYNC, "sync"), (ASYNC, "async")):
         way = vosi.Interface(f"{base}/{path}", version="1.0", results=(VOTABLE,),
                              queries=("GET", "POST"))  # fmt: skip
         found.append(vosi.Capability(standard, (way,)))
-    return vo_xml(vosi.capabilities([*found, *vosi.own(base)]))
+    return [*found, *vosi.own(base)]
+
+
+@vo_answering(anyone=True)
+def capabilities(ask: VoAsk) -> Response:
+    """The capabilities document."""
+    return vo_xml(vosi.capabilities(offered(ask)))
 
 
 @vo_answering(anyone=True)

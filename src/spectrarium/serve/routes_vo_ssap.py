@@ -31,12 +31,16 @@ def query(ask: VoAsk) -> Response:
     return vo_table(ask, ssap.answer(ask.archive, ask.publisher, wish, rows, most))
 
 
+def offered(ask: VoAsk) -> list[vosi.Capability]:
+    """What the service can do."""
+    return ssap.capability(ask.publisher.at("/vo/ssap"), ask.publisher, ask.settings.maxrec_most,
+                           ask.settings.maxrec)  # fmt: skip
+
+
 @vo_answering(anyone=True)
 def capabilities(ask: VoAsk) -> Response:
-    """What the service can do."""
-    found = ssap.capability(ask.publisher.at("/vo/ssap"), ask.publisher, ask.settings.maxrec_most,
-                            ask.settings.maxrec)  # fmt: skip
-    return vo_xml(vosi.capabilities(found))
+    """The capabilities document."""
+    return vo_xml(vosi.capabilities(offered(ask)))
 
 
 @vo_answering(anyone=True)
