@@ -122,7 +122,7 @@ OBSCORE: tuple[ObsColumn, ...] = (
     _column("obs_title", _S, "", "meta.title;obs", "DataID.title", "Collection and target"),
     _column("obs_creator_did", _S, "", "meta.id", "DataID.creatorDID",
             "Creator's dataset identifier"),
-    _column("bib_reference", _S, "", "meta.bib", "Curation.reference", "Publication"),
+    _column("bib_reference", _S, "", "meta.bib.bibcode", "Curation.reference", "Publication"),
     _column("em_ucd", _S, "", "meta.ucd", f"{_SPECTRAL}.ucd", "UCD of the spectral axis"),
     _column("o_unit", _S, "", "meta.unit", "Char.ObservableAxis.unit", "Unit of the flux"),
     _column("o_calib_status", _S, "", "meta.code.qual",

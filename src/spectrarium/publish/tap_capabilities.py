@@ -22,21 +22,18 @@ _GEOMETRY = ("POINT", "CIRCLE", "POLYGON", "CONTAINS", "INTERSECTS", "DISTANCE",
 @dataclass(frozen=True, slots=True)
 class TapLimits:
     """rows, rows_most : of an answer, by default and at most · job_s : of a query in the background
-    query_s : of one that is waited for · keep_s : that results are kept · upload_bytes : of a table
-    hosts : whether tables may be fetched from anywhere"""
+    keep_s : that results are kept · upload_bytes : of a table"""
 
     rows: int
     rows_most: int
     job_s: float
-    query_s: float
     keep_s: float
     upload_bytes: int
-    hosts: bool = False
 
 
 def tap_capabilities(base: str, limits: TapLimits, obscore: bool = True) -> list[Capability]:
     """The capabilities of the TAP service at `base`, those of VOSI included."""
-    extra = _models(obscore) + _language() + _formats() + _uploads(limits) + _limits(limits)
+    extra = _models(obscore) + _language() + _formats() + _uploads() + _limits(limits)
     tap = Capability(
         STANDARD, (Interface(base, version="1.1"),), "tr:TableAccess",
         'xmlns:tr="http://www.ivoa.net/xml/TAPRegExt/v1.0"', extra,
@@ -85,9 +82,10 @@ def _formats() -> str:
     return "".join(out)
 
 
-def _uploads(limits: TapLimits) -> str:
-    methods = ["inline", *(["http", "https"] if limits.hosts else [])]
-    return "".join(f'<uploadMethod ivo-id="{_TAPREGEXT}#upload-{m}"/>\n' for m in methods)
+def _uploads() -> str:
+    """From http and https too, of which the operator says from where."""
+    return "".join(f'<uploadMethod ivo-id="{_TAPREGEXT}#upload-{m}"/>\n'
+                   for m in ("inline", "http", "https"))  # fmt: skip
 
 
 def _limits(limits: TapLimits) -> str:

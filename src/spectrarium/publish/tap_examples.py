@@ -57,8 +57,9 @@ def examples(tables: ArchiveTables) -> Iterator[Example]:
     yield Example(
         "cone", "Spectra near a place", "All spectra within one arc minute, the nearest first.",
         "SELECT TOP 100 obs_publisher_did, target_name, s_ra, s_dec, access_url,\n"
-        f"  DISTANCE(POINT(s_ra, s_dec), POINT({ra}, {dec})) AS dist_deg\nFROM {OBSCORE}\n"
-        f"WHERE CONTAINS(POINT(s_ra, s_dec), CIRCLE({ra}, {dec}, 0.0166667)) = 1\n"
+        f"  DISTANCE(POINT('ICRS', s_ra, s_dec), POINT('ICRS', {ra}, {dec})) AS dist_deg\n"
+        f"FROM {OBSCORE}\nWHERE CONTAINS(POINT('ICRS', s_ra, s_dec),\n"
+        f"  CIRCLE('ICRS', {ra}, {dec}, 0.0166667)) = 1\n"
         "ORDER BY dist_deg", OBSCORE,
     )  # fmt: skip
     yield Example(
@@ -67,7 +68,7 @@ def examples(tables: ArchiveTables) -> Iterator[Example]:
         "SELECT TOP 100 o.obs_publisher_did, o.target_name, c.class, c.snr\n"
         f"FROM {OBSCORE} AS o JOIN spectra.observations AS c USING (obs_publisher_did)\n"
         "WHERE o.em_min < 6.5646e-7 AND o.em_max > 6.5646e-7 AND c.snr >= 20\n"
-        "ORDER BY c.snr DESC", OBSCORE,
+        "ORDER BY snr DESC", OBSCORE,
     )  # fmt: skip
     yield from _alike(tables)
     if "spectra.scores" in tables.all:
@@ -76,7 +77,7 @@ def examples(tables: ArchiveTables) -> Iterator[Example]:
             "what they are taken for.",
             "SELECT TOP 10 c.target_name, c.class, s.score, s.significance\n"
             "FROM spectra.scores AS s JOIN spectra.observations AS c USING (obs_publisher_did)\n"
-            "ORDER BY s.significance DESC", "spectra.scores",
+            "ORDER BY significance DESC", "spectra.scores",
         )  # fmt: skip
     if "spectra.tags" in tables.all:
         yield Example(
@@ -110,7 +111,7 @@ def _alike(tables: ArchiveTables) -> Iterator[Example]:
         "where the spectra are to be had; those without a vector come last.",
         "SELECT TOP 10 obs_publisher_did, target_name, s_ra, s_dec, access_url,\n"
         f"  similarity(obs_publisher_did, '{quoted}') AS unlike\nFROM {OBSCORE}\n"
-        f"WHERE similarity(obs_publisher_did, '{quoted}') IS NOT NULL\nORDER BY unlike", OBSCORE,
+        "ORDER BY unlike", OBSCORE,
     )  # fmt: skip
 
 

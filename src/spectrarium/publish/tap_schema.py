@@ -26,8 +26,9 @@ SCHEMAS = {
 """Schemas in the order in which they are listed."""
 
 
-def _std(name: str, about: str, kind: pa.DataType = _S, ucd: str = "") -> Column:
-    return Column(name, kind, about, ucd=ucd, principal=True, std=True)
+def _std(name: str, about: str, kind: pa.DataType = _S, ucd: str = "meta") -> Column:
+    return Column(name, kind, about, ucd=ucd, principal=True, std=True,
+                  wide=name == "description")  # fmt: skip
 
 
 _COLUMNS: dict[str, tuple[str, tuple[Column, ...], tuple[tuple[str, str, str], ...]]] = {
@@ -143,7 +144,7 @@ def votable_type(column: Column) -> tuple[str, str, str]:
         return NUMBERS[kind.value_type][0], column.arraysize or size, column.xtype
     if kind in NUMBERS:
         return NUMBERS[kind][0], column.arraysize, column.xtype
-    return "char", column.arraysize or "*", column.xtype
+    return "unicodeChar" if column.wide else "char", column.arraysize or "*", column.xtype
 
 
 # VOSI -----------------------------------------------------------------------------------------
@@ -158,7 +159,7 @@ _XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 def tableset(tables: Tables, *, columns: bool = True) -> bytes:
     """The VOSI table set. columns : False = names and descriptions of tables only (detail=min)"""
-    parts = [f'{_XML}<vosi:tableset {_NAMESPACES}>\n']
+    parts = [f"{_XML}<vosi:tableset {_NAMESPACES}>\n"]
     for schema, about in SCHEMAS.items():
         mine = [t for t in tables.values() if t.name.startswith(schema + ".")]
         if mine:

@@ -21,6 +21,7 @@ from .units import vounit
 
 NAME = "ivoa.obscore"
 UTYPE = "ivo://ivoa.net/std/obscore#table-1.1"
+_WIDE = ("target_name", "target_class", "bib_reference", "obs_title")
 _CELL = Column("healpix29", pa.int64(), "Nested HEALPix index of order 29; rows are in its order",
                ucd="pos.healpix", indexed=True)  # fmt: skip
 
@@ -43,7 +44,8 @@ class ArchiveTables:
     def _obscore(self) -> VoTable:
         columns = tuple(
             Column(c.name, c.type, c.about, c.unit, c.ucd, c.utype, c.xtype,
-                   principal=c.principal, std=c.std, indexed=c.name in ("s_ra", "s_dec"))
+                   principal=c.principal, std=c.std, indexed=c.name in ("s_ra", "s_dec"),
+                   wide=c.name in _WIDE)
             for c in OBSCORE
         )  # fmt: skip
         every = (*columns, _CELL)

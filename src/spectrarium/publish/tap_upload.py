@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..domain.errors import DataError, UsageError
 from ..read.votable import refuse_harmful
 from ..run.table_columns import Column, VoTable
+from .votable_rows import is_text
 
 SCHEMA = "tap_upload"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -99,6 +100,7 @@ def _table(full: str, data: bytes, limits: UploadLimits) -> VoTable:
         columns.append(Column(
             own, array.type, str(field.description or ""), str(field.unit or ""),
             str(field.ucd or ""), str(field.utype or ""), str(field.xtype or ""),
+            wide=is_text(array.type),
         ))  # fmt: skip
     made = pa.table(arrays, names=[c.name for c in columns])
     return VoTable(full, "A table that came with the query", tuple(columns), lambda: made,

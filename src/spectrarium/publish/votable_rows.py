@@ -175,16 +175,32 @@ def _cells(column: pa.Array) -> NDArray[np.uint8]:
 def _text_part(column: pa.Array, field: Typed) -> _Part:
     column = column.cast(pa.large_string())
     if field.datatype == "unicodeChar":  # UCS-2: characters beyond it have no place there
+        if pc.all(pc.string_is_ascii(column)).as_py() is not False:
+            return _doubled(column)
         clean = pc.replace_substring_regex(column, r"[\x{10000}-\x{10ffff}]", "\ufffd")
         encoded = [(v or "").encode("utf-16-be") for v in clean.to_pylist()]
         size = np.array([len(e) for e in encoded], np.int64)
         return _led(size // 2, size, np.frombuffer(b"".join(encoded), np.uint8))
+    size, flat = _characters(column)
+    return _led(size, size, flat)
+
+
+def _doubled(column: pa.Array) -> _Part:
+    """ASCII as two bytes a character."""
+    size, flat = _characters(column)
+    wide = np.zeros(2 * len(flat), np.uint8)
+    wide[1::2] = flat
+    return _led(size, 2 * size, wide)
+
+
+def _characters(column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Bytes of each text, and those of all of them one after another."""
     column = pc.fill_null(column, "")
     size = pc.binary_length(column).to_numpy().astype(np.int64)
     offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset :][: len(column) + 1]
     data = column.buffers()[2]
     flat = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
-    return _led(size, size, flat[offsets[0] : offsets[-1]] if len(offsets) else flat[:0])
+    return size, flat[offsets[0] : offsets[-1]] if len(offsets) else flat[:0]
 
 
 def _led(count: NDArray[np.int64], size: NDArray[np.int64], flat: NDArray[np.uint8]) -> _Part:

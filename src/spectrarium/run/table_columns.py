@@ -41,7 +41,7 @@ class Column:
 
     name : a regular identifier of ADQL · xtype : DALI's · indexed : conditions on it are quick
     principal : shown by default · std : defined by a standard · arraysize : VOTable's, if it is
-    not that of the type
+    not that of the type · wide : text that may hold more than ASCII
     """
 
     name: str
@@ -55,6 +55,7 @@ class Column:
     principal: bool = False
     indexed: bool = False
     std: bool = False
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)

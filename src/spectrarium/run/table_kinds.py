@@ -30,7 +30,7 @@ TAGS = (
     Column("number", _D, "The tag, where it is a number; null where the tagger abstains",
            ucd="stat.fit.param", principal=True),
     Column("word", _S, "The tag, where it is a class; null where the tagger abstains",
-           ucd="src.class", principal=True),
+           ucd="src.class", principal=True, wide=True),
     Column("tag_unit", _S, "Unit of number, lowest and highest (VOUnit)", ucd="meta.unit"),
     Column("tag_ucd", _S, "UCD1+ of the tag", ucd="meta.ucd"),
     Column("coverage", _D, "Share of true values that intervals and sets of this row are made to "
@@ -38,11 +38,11 @@ TAGS = (
     Column("lowest", _D, "Lower end of the interval", ucd="stat.min", principal=True),
     Column("highest", _D, "Upper end of the interval", ucd="stat.max", principal=True),
     Column("class_set", _S, "Classes of the set, the likeliest first, between bars",
-           ucd="src.class", principal=True),
+           ucd="src.class", principal=True, wide=True),
     Column("probability", _D, "Probability of the class in column word", ucd="stat.probability"),
     Column("abstained", _I, "1 where the tagger gives no value: reason says why", ucd="meta.code",
            principal=True),
-    Column("reason", _S, "Why there is no value", ucd="meta.note"),
+    Column("reason", _S, "Why there is no value", ucd="meta.note", wide=True),
     Column("snr", _D, "Signal to noise of the spectrum as the model sees it", ucd="stat.snr"),
     Column("training_role", _S, "Part that the observation had in making the tagger: train, "
            "validate, calibrate or test; empty = none", ucd="meta.code"),
@@ -115,8 +115,8 @@ SCORES = (
     Column("snr", _D, "Signal to noise of the spectrum as the model sees it", ucd="stat.snr"),
     Column("noise_source", _S, "Where the noise is from: delivered, estimated or unknown",
            ucd="meta.code"),
-    Column("reason", _S, "Why there is no score", ucd="meta.note"),
-    Column("note", _S, "What more there is to say", ucd="meta.note"),
+    Column("reason", _S, "Why there is no score", ucd="meta.note", wide=True),
+    Column("note", _S, "What more there is to say", ucd="meta.note", wide=True),
     Column("embedding", _S, "Embedding it was worked out from", ucd="meta.id"),
     Column("model_id", _S, "The model that made the vectors", ucd="meta.id;meta.software"),
 )  # fmt: skip
@@ -228,9 +228,9 @@ MODEL_COLUMNS = (
     Column("frame", _S, "Velocity frame of its grid", ucd="meta.code"),
     Column("flux_kind", _S, "Kind of flux it takes", ucd="meta.code"),
     Column("software_version", _S, "Version of the code that made it", ucd="meta.version"),
-    Column("training", _S, "What it was trained on", ucd="meta.note"),
+    Column("training", _S, "What it was trained on", ucd="meta.note", wide=True),
     Column("card", _S, "The model card: everything that is recorded of it, as JSON",
-           ucd="meta.note"),
+           ucd="meta.note", wide=True),
 )  # fmt: skip
 
 

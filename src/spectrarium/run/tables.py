@@ -24,6 +24,7 @@ is there under another name or always the same."""
 _PRINCIPAL = ("obs_collection", "obs_id", "target_name", "s_ra", "s_dec", "t_min", "em_min",
               "em_max", "instrument_name", "snr", "redshift")  # fmt: skip
 _INDEXED = ("s_ra", "s_dec")
+_WIDE = ("target_name", "target_class", "warnings", "bib_reference")
 _UCDS = {
     "teff": "phys.temperature.effective", "logg": "phys.gravity", "feh": "phys.abund.Fe",
     "fe_h": "phys.abund.Fe", "z": "src.redshift", "rv": "spect.dopplerVeloc",
@@ -49,12 +50,12 @@ def observations(source: TableRows) -> VoTable:
     specs = [c for c in CATALOGUE if c.public and c.name not in _NOT_SERVED]
     columns = [did_column(), *map(_of_catalogue, specs)]
     columns += [Column(n, served_type(pa.string() if d.text else pa.float64()), d.about, d.unit,
-                       d.ucd, principal=n == "class")
+                       d.ucd, principal=n == "class", wide=d.text)
                 for n, d in source.archive.derived.items()
                 if n in ("class", "gal_l", "gal_b")]  # fmt: skip
     columns += [
         Column("file_name", pa.string(), "Name of the file it was read from",
-               ucd="meta.id;meta.file"),
+               ucd="meta.id;meta.file", wide=True),
         Column("healpix29", pa.int64(), "Nested HEALPix index of order 29; rows are in its "
                "order", ucd="pos.healpix", indexed=True),
     ]  # fmt: skip
@@ -110,7 +111,8 @@ def _labelled(
 def _of_catalogue(spec: ColumnSpec) -> Column:
     about = spec.about + ("; 1 = yes" if pa.types.is_boolean(spec.type) else "")
     return Column(spec.name, served_type(spec.type), about, spec.unit, spec.ucd,
-                  principal=spec.name in _PRINCIPAL, indexed=spec.name in _INDEXED)  # fmt: skip
+                  principal=spec.name in _PRINCIPAL, indexed=spec.name in _INDEXED,
+                  wide=spec.name in _WIDE)  # fmt: skip
 
 
 def _of_label(archive: Archive, own: str, field: pa.Field, name: str) -> Column:
@@ -121,7 +123,7 @@ def _of_label(archive: Archive, own: str, field: pa.Field, name: str) -> Column:
         about += "; 1 = yes"
     kind = served_type(field.type)
     return Column(name, kind, about, unit_of(archive, f"{own}.{field.name}"),
-                  meta.get("ucd") or _ucd(field.name, kind))  # fmt: skip
+                  meta.get("ucd") or _ucd(field.name, kind), wide=kind == pa.string())  # fmt: skip
 
 
 def _ucd(name: str, kind: pa.DataType) -> str:

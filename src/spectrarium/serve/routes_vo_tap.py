@@ -41,14 +41,17 @@ def table(ask: VoAsk) -> Response:
     return vo_xml(one_table(_tables(ask).all, ask.path["name"]))
 
 
-@vo_answering(anyone=True)
-def capabilities(ask: VoAsk) -> Response:
+def offered(ask: VoAsk) -> list[vosi.Capability]:
     """Languages, functions, formats and limits."""
     vo = ask.settings
-    limits = TapLimits(vo.maxrec, vo.maxrec_most, vo.job_s, vo.query_s, KEPT_S,
-                       vo.upload_mib << 20, bool(vo.upload_hosts))  # fmt: skip
-    found = tap_capabilities(ask.publisher.at(BASE), limits)
-    return vo_xml(vosi.capabilities(found))
+    limits = TapLimits(vo.maxrec, vo.maxrec_most, vo.job_s, KEPT_S, vo.upload_mib << 20)
+    return tap_capabilities(ask.publisher.at(BASE), limits)
+
+
+@vo_answering(anyone=True)
+def capabilities(ask: VoAsk) -> Response:
+    """The capabilities document."""
+    return vo_xml(vosi.capabilities(offered(ask)))
 
 
 @vo_answering(anyone=True)
