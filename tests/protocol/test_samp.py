@@ -1,4 +1,4 @@
-"""`spectrarium send` and its Python side on a real hub: pyvo's, and Java's where it is installed."""
+"""`spectrarium send` and its Python side on real hubs: that of pyvo, and that of Java."""
 
 from __future__ import annotations
 
