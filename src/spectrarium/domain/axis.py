@@ -59,8 +59,11 @@ class LinearWCS:
 
     def values(self, start: int = 0, stop: int | None = None) -> NDArray[np.float64]:
         """(stop − start,) float64, in the units of the axis."""
-        index = np.arange(start, self.n if stop is None else stop, dtype=np.float64)
-        return self.crval + self.cdelt * (index + (1.0 - self.crpix))
+        return self.at(np.arange(start, self.n if stop is None else stop, dtype=np.float64))
+
+    def at(self, index: NDArray[Any]) -> NDArray[np.float64]:
+        """The values of some samples, by their index from 0."""
+        return np.asarray(self.crval + self.cdelt * (index + (1.0 - self.crpix)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -19,6 +19,8 @@ from ..domain.spectrum import EchelleSpectrum, Spectrum
 from .codec import axis_of, decode, tile_bounds
 from .datasets import Dataset
 
+_LOOKS = 128
+"""Samples looked at together while a window is sought: four rounds find one among 10⁸."""
 PARTS = ["header", "flux", "uncertainty", "flags", "extras"]
 V = TypeVar("V")
 
@@ -264,19 +266,15 @@ class _Plan:
 
 
 def _wcs_range(axis: SpectralAxis, lo: float, hi: float) -> tuple[int, int] | None:
-    """Sample range of a monotonic axis by bisection: nothing of length n is computed."""
+    """Sample range of a monotonic axis by narrowing down: nothing of length n is computed."""
     assert axis.wcs is not None
-    n = axis.wcs.n
-
-    def wave(i: int) -> float:
-        return float(axis.wave_aa(i, i + 1)[0])
-
-    usable_lo, usable_hi = _positive_part(axis, n)
+    usable_lo, usable_hi = _positive_part(axis, axis.wcs.n)
     if usable_lo >= usable_hi:
         return None
-    rising = wave(usable_hi - 1) > wave(usable_lo)
-    first = _bisect(lambda i: (wave(i) >= lo) if rising else (wave(i) <= hi), usable_lo, usable_hi)
-    last = _bisect(lambda i: (wave(i) > hi) if rising else (wave(i) < lo), usable_lo, usable_hi)
+    ends = axis.to_aa(axis.wcs.at(np.array([usable_lo, usable_hi - 1])))
+    rising = ends[1] > ends[0]
+    first = _first(axis, usable_lo, usable_hi, lambda w: (w >= lo) if rising else (w <= hi))
+    last = _first(axis, usable_lo, usable_hi, lambda w: (w > hi) if rising else (w < lo))
     return (first, last) if last > first else None
 
 
@@ -290,13 +288,16 @@ def _positive_part(axis: SpectralAxis, n: int) -> tuple[int, int]:
     return (int(ok[0]), int(ok[-1]) + 1) if ok.size else (0, 0)
 
 
-def _bisect(test: Any, lo: int, hi: int) -> int:
+def _first(
+    axis: SpectralAxis, lo: int, hi: int, test: Callable[[NDArray[np.float64]], NDArray[np.bool_]]
+) -> int:
+    """The first sample of lo … hi − 1 whose wavelength passes a test that all later ones pass."""
+    assert axis.wcs is not None
     while lo < hi:
-        mid = (lo + hi) // 2
-        if test(mid):
-            hi = mid
-        else:
-            lo = mid + 1
+        at = np.unique(np.linspace(lo, hi - 1, _LOOKS).astype(np.int64))
+        passed = test(axis.to_aa(axis.wcs.at(at)))
+        k = int(np.argmax(passed)) if passed.any() else len(at)
+        lo, hi = int(at[k - 1]) + 1 if k else lo, int(at[k]) if k < len(at) else hi
     return lo
 
 
