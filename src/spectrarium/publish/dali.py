@@ -175,4 +175,6 @@ def message_of(error: SpectrariumError) -> str:
     else:
         fault = "FatalFault"
     text = f"{error.what} ({error.remedy})" if error.remedy else error.what
+    if getattr(error, "at", None) is not None:  # a place in a query
+        text = f"{error.where}: {text}"
     return f"{fault}: {text}"

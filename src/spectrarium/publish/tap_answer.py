@@ -69,7 +69,9 @@ def columns_of(
         kind = result_type(field.type)
         source = _source(said.source, tables)
         if source is None:
-            out.append(Column(said.name, kind))
+            meta = said.meta
+            out.append(Column(said.name, kind, meta.about, meta.unit, meta.ucd, meta.utype,
+                              meta.xtype))  # fmt: skip
         else:
             fits = source.type == kind
             out.append(replace(source, name=said.name, type=kind,

@@ -5,9 +5,11 @@ Source: IVOA TAPRegExt 1.0; TAP 1.1, section 2.4; ADQL 2.1, section 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .adql import FUNCTIONS
+from .adql_functions import CATALOGUED
 from .tap_results import FORMATS
 from .vosi import Capability, Interface, own
 from .votable import attribute, text
@@ -15,8 +17,33 @@ from .votable import attribute, text
 STANDARD = "ivo://ivoa.net/std/TAP"
 EXAMPLES = "ivo://ivoa.net/std/DALI#examples"
 _TAPREGEXT = "ivo://ivoa.net/std/TAPRegExt"
-_GEOMETRY = ("POINT", "CIRCLE", "POLYGON", "CONTAINS", "INTERSECTS", "DISTANCE", "COORD1",
-             "COORD2")  # fmt: skip
+_GEOMETRY = ("POINT", "CIRCLE", "POLYGON", "BOX", "REGION", "CONTAINS", "INTERSECTS", "DISTANCE",
+             "AREA", "CENTROID", "COORD1", "COORD2", "COORDSYS")  # fmt: skip
+_OPTIONAL = (
+    ("adql-string", ("LOWER", "UPPER", "ILIKE")), ("adql-sets", ("UNION", "EXCEPT", "INTERSECT")),
+    ("adql-common-table", ("WITH",)), ("adql-type", ("CAST",)), ("adql-unit", ("IN_UNIT",)),
+    ("adql-offset", ("OFFSET",)), ("adql-conditional", ("COALESCE", "CASE")),
+)  # fmt: skip
+_OWN = (
+    ("MOC(moc VARCHAR) -> MOC", "a coverage in words, to be used in CONTAINS: MOC('4/0-2 5/17')"),
+    ("MOC(order INTEGER, shape GEOMETRY) -> MOC", "the cells of an order that a shape touches"),
+    ("ivo_healpix_index(order INTEGER, ra DOUBLE, dec DOUBLE) -> BIGINT",
+     "the nested HEALPix cell that a place lies in"),
+    ("ivo_healpix_index(order INTEGER, p POINT) -> BIGINT",
+     "the nested HEALPix cell that a point lies in"),
+    ("ivo_healpix_center(order INTEGER, index BIGINT) -> POINT", "the middle of such a cell"),
+    ("ivo_apply_pm(ra DOUBLE, dec DOUBLE, pmra DOUBLE, pmde DOUBLE, epdist DOUBLE) -> POINT",
+     "a place after so many years; angles in degrees"),
+    ("ivo_geom_transform(from_sys VARCHAR, to_sys VARCHAR, geo GEOMETRY) -> GEOMETRY",
+     "a shape in another frame: ICRS, GALACTIC …"),
+    ("ivo_specconv(expr DOUBLE, dest_unit VARCHAR) -> DOUBLE",
+     "a wavelength, frequency or energy in another unit"),
+    ("ivo_specconv(expr DOUBLE, expr_unit VARCHAR, dest_unit VARCHAR) -> DOUBLE",
+     "the same where the expression has no unit of its own"),
+    ("ivo_histogram(val REAL, lower REAL, upper REAL, nbins INTEGER) -> INTEGER[]",
+     "numbers of values by bin, with those below before and those above behind"),
+)  # fmt: skip
+"""Functions that the translator writes out itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +91,9 @@ def _language() -> str:
                        for v in ("2.1", "2.0"))  # fmt: skip
     parts = [
         _features("adqlgeo", map(_feature, _GEOMETRY)),
-        _features("udf", (_feature(form, about) for form, about in FUNCTIONS)),
+        _features("udf", (_feature(form, about) for form, about in _functions())),
     ]
-    parts += [_features(kind, map(_feature, forms)) for kind, forms in OPTIONAL]
+    parts += [_features(kind, map(_feature, forms)) for kind, forms in _OPTIONAL]
     about = "ADQL 2.1 with its geometry; SELECT only"
     return (f"<language>\n<name>ADQL</name>\n{versions}<description>{about}</description>\n"
             f"{''.join(parts)}</language>\n")  # fmt: skip
@@ -102,12 +129,7 @@ def _limits(limits: TapLimits) -> str:
     )  # fmt: skip
 
 
-FUNCTIONS: Sequence[tuple[str, str]] = (
-    ("similarity(did VARCHAR, of VARCHAR) -> DOUBLE",
-     "How unlike the spectrum did is to the spectrum of, an obs_publisher_did: the Euclidean "
-     "distance of their vectors; of several embeddings, in that which the query names, else the "
-     "one with most spectra. Null where did has no vector."),
-    ("similarity(did VARCHAR, of VARCHAR, model VARCHAR) -> DOUBLE",
-     "The same in the embedding that is named: as in spectra.models.model_name."),
-)  # fmt: skip
-OPTIONAL: Sequence[tuple[str, Sequence[str]]] = ()
+def _functions() -> list[tuple[str, str]]:
+    """(signature, what it is) of every function that ADQL itself does not have."""
+    known = (*FUNCTIONS.values(), *CATALOGUED.values())
+    return [*((f.form, f.about) for f in known), *_OWN]
