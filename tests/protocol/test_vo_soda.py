@@ -15,9 +15,12 @@ from serve_client import SLASHED, TOKEN, Site
 from vo_site import AUTHORITY, Vo, serving, stilts, votlint
 
 import spectrarium as sp
+from spectrarium.domain.errors import TransientError
+from spectrarium.publish.dali import DaliError, Params
 from spectrarium.publish.dali_shapes import contains
 from spectrarium.publish.dali_values import Circle, Polygon, Range
 from spectrarium.publish.publisher import Publisher
+from spectrarium.serve.vo_soda import soda_files
 
 BAND = "5e-7 5.1e-7"
 PUBLISHER = Publisher(authority=AUTHORITY)
@@ -226,6 +229,29 @@ def test_pyvo_cuts_out(vo, dids):
     got = links.get_first_proc().process(band=(505, 510) * u.nm, fluxcalib="NORMALIZED")
     flux = parse_single_table(io.BytesIO(got.read())).array["flux"]
     assert np.median(flux) == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_job_has_a_result_for_each_combination(vo, dids, tmp_path):
+    store, bands = vo.site.store, (BAND, "5e-5 6e-5")
+    asked = [*(("ID", d) for d in (dids[0], "ivo://nowhere/x?y")), *(("BAND", b) for b in bands)]
+    found = soda_files(store, Params(asked), PUBLISHER, tmp_path)
+    assert [f.name for f in found] == [f"result-{i:05d}" for i in range(1, 5)]
+    assert [f.media_type.partition(";")[0] for f in found] == [
+        "application/x-votable+xml", "text/plain", "text/plain", "text/plain"]  # fmt: skip
+    assert parse_single_table(found[0].path).array["wave"].min() >= 5000
+    assert [f.path.read_text().startswith("UsageError: ") for f in found[1:]] == [True] * 3
+    one = soda_files(store, Params([*asked, ("JOIN", "true"), ("FORMAT", "fits")]), PUBLISHER,
+                     tmp_path)  # fmt: skip
+    assert [f.name for f in one] == ["result"]
+    with fits.open(one[0].path) as table:
+        assert list(table["SPECTRA"].data["status"]) == [
+            "OK", "NO_PIXELS", "NOT_FOUND", "NOT_FOUND"]  # fmt: skip
+    none = soda_files(store, Params([("ID", dids[0]), ("BAND", bands[1])]), PUBLISHER, tmp_path)
+    assert none[0].path.read_text().startswith("UsageError: no sample")
+    with pytest.raises(DaliError, match="RESAMPLE"):
+        soda_files(store, Params([*asked, ("RESAMPLE", "often")]), PUBLISHER, tmp_path)
+    with pytest.raises(TransientError, match="cancelled"):
+        soda_files(store, Params(asked), PUBLISHER, tmp_path, lambda: True)
 
 
 @pytest.mark.parametrize(("shape", "place", "inside"), [
