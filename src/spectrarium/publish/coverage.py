@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..domain.errors import UsageError
 from ..store.archive import Archive, Rows
-from .moc import cones_moc, few, space_moc, spectral_moc, time_moc
+from .moc import cones_moc, few, space_moc, spectral_moc, time_moc, wavebands
 
 Kind = Literal["space", "time", "spectral"]
 ORDERS: dict[Kind, int] = {"space": 29, "time": 61, "spectral": 51}
@@ -80,12 +80,14 @@ class Footprint:
     """What a registry record says of coverage.
 
     spatial : a MOC in ASCII, coarse; empty where no position is known · temporal : intervals in MJD
-    spectral : intervals of photon energy in J, ascending · rows : observations
+    spectral : intervals of photon energy in J, ascending · wavebands : their names · rows :
+    observations
     """
 
     spatial: str
     temporal: tuple[tuple[float, float], ...]
     spectral: tuple[tuple[float, float], ...]
+    wavebands: tuple[str, ...]
     rows: int
 
 
@@ -99,4 +101,5 @@ def footprint(archive: Archive, rows: Rows) -> Footprint:
     days = few(*bounds(archive, rows, "time"), _RECORD_INTERVALS)
     waves = few(*bounds(archive, rows, "spectral"), _RECORD_INTERVALS)
     energies = [(_PLANCK_C / hi, _PLANCK_C / lo) for lo, hi in reversed(waves) if lo > 0]
-    return Footprint(" ".join(sky.split()), tuple(days), tuple(energies), len(rows))
+    bands = dict.fromkeys(band for wave in waves for band in wavebands(*wave))
+    return Footprint(" ".join(sky.split()), tuple(days), tuple(energies), tuple(bands), len(rows))

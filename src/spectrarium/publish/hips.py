@@ -23,7 +23,7 @@ from ..domain.errors import UsageError
 from ..plot.colour_maps import colour_map
 from .fits_bytes import image_bytes
 from .hips_tiles import PREVIEW_ORDER, TILE, Density, pixel_area_deg2
-from .moc import moc_bytes, space_moc
+from .moc import moc_bytes, space_moc, wavebands
 from .png import png_bytes
 
 COLOURS = "viridis"
@@ -33,9 +33,6 @@ _TILE_NAME = re.compile(r"Norder(\d{1,2})/Dir(\d{1,9})/Npix(\d{1,9})\.(fits|png)
 _ALLSKY_NAME = re.compile(rf"Norder{PREVIEW_ORDER}/Allsky\.(fits|png)")
 MEDIA = {"fits": "application/fits", "png": "image/png", "html": "text/html; charset=utf-8",
          "": "text/plain; charset=utf-8"}  # fmt: skip
-_REGIMES = (("Gamma-ray", 1e-11), ("X-ray", 1e-8), ("UV", 3e-7), ("Optical", 1e-6),
-            ("Infrared", 1e-3), ("Radio", np.inf))  # fmt: skip
-"""Wavebands and the wavelength (m) up to which each reaches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +149,7 @@ class Hips:
                                                                about.waves_m)):  # fmt: skip
             facts |= zip(names, (f"{v:.10g}" for v in pair or ()), strict=False)
         if about.waves_m:
-            facts["obs_regime"] = _regimes(*about.waves_m)
+            facts["obs_regime"] = wavebands(*about.waves_m)
         several = [(k, v if isinstance(v, list) else [v]) for k, v in facts.items()]
         return [(k, " ".join(str(v).split())) for k, vs in several for v in vs if v != ""]
 
@@ -176,15 +173,6 @@ def _palette() -> NDArray[np.uint8]:
     """(256, 4) red, green, blue and opacity."""
     colours: NDArray[np.float64] = colour_map(COLOURS)(np.arange(256))
     return np.round(255 * colours).astype(np.uint8)
-
-
-def _regimes(shortest_m: float, longest_m: float) -> list[str]:
-    out, start = [], 0.0
-    for name, end in _REGIMES:
-        if shortest_m < end and longest_m > start:
-            out.append(name)
-        start = end
-    return out
 
 
 def _middle(density: Density) -> tuple[float, float, float]:

@@ -39,6 +39,11 @@ _C_M_S = 299_792_458.0
 _MJD0_US = 2_400_000.5 * 86_400e6
 _DAY_US = 86_400_000_000
 _JD_BITS, _F_BITS = 61, 51
+_WAVEBANDS = (
+    ("Gamma-ray", 1e-11), ("X-ray", 1e-8), ("EUV", 1e-7), ("UV", 3e-7), ("Optical", 1e-6),
+    ("Infrared", 1e-4), ("Millimeter", 1e-2), ("Radio", np.inf),
+)  # fmt: skip
+"""Words of the IVOA's vocabulary of messengers, and the wavelength (m) up to which each reaches."""
 Ranges = NDArray[np.float64]
 
 
@@ -147,6 +152,16 @@ def spectral_moc(em_min: Ranges, em_max: Ranges, order: int | None = None) -> An
     if not len(lo):
         return FrequencyMOC.new_empty(at)
     return FrequencyMOC.from_frequency_ranges(at, _C_M_S / hi * u.Hz, _C_M_S / lo * u.Hz)
+
+
+def wavebands(shortest_m: float, longest_m: float) -> list[str]:
+    """The wavebands that an interval of wavelengths touches."""
+    out, start = [], 0.0
+    for name, end in _WAVEBANDS:
+        if shortest_m < end and longest_m > start:
+            out.append(name)
+        start = end
+    return out
 
 
 # intervals ------------------------------------------------------------------------------------

@@ -10,11 +10,13 @@ from . import (
     routes_vo_coverage,
     routes_vo_datalink,
     routes_vo_hips,
+    routes_vo_registry,
     routes_vo_similar,
     routes_vo_slap,
     routes_vo_soda,
     routes_vo_spectrum,
     routes_vo_ssap,
+    routes_vo_tap,
 )
 
 MODULES = (
@@ -23,11 +25,13 @@ MODULES = (
     routes_vo_coverage,
     routes_vo_datalink,
     routes_vo_hips,
+    routes_vo_registry,
     routes_vo_similar,
     routes_vo_slap,
     routes_vo_soda,
     routes_vo_spectrum,
     routes_vo_ssap,
+    routes_vo_tap,
 )
 
 
