@@ -16,6 +16,7 @@ from spectrarium.run.recast import (
     FluxWish,
     Piece,
     Steps,
+    all_normalised,
     moved,
     normalised,
     relative,
@@ -198,6 +199,19 @@ def test_orders_meet_in_the_middle_and_are_told_apart():
     flat = together(pieces)
     assert flat.extras["order"].tolist() == [100] * 601 + [101] * 601
     assert flat.flux.size == 1202
+
+
+def test_an_order_without_a_continuum_loses_its_flux_and_says_so():
+    wave = np.linspace(5000.0, 5060.0, 601)
+    good = spectrum(wave, np.full(601, 3.0))
+    dark = spectrum(wave + 60.0, np.full(601, -3.0))
+    notes: list[str] = []
+    got = all_normalised([Piece(good, 100), Piece(dark, 99)], notes)
+    assert np.allclose(got[0].spectrum.flux, 1.0, atol=0.01)
+    assert np.isnan(got[1].spectrum.flux).all()
+    assert [n[:8] for n in notes] == ["order 99"]
+    with pytest.raises(UsageError, match="above zero"):
+        all_normalised([Piece(dark, 99)], notes)
 
 
 def test_no_flux_is_put_into_a_gap():

@@ -123,8 +123,8 @@ def test_service_descriptors_say_what_clients_need(vo, dids):
         group = next(g for g in service.groups if g.name == "inputParams")
         inputs = {p.name: p for p in group.entries}
         assert inputs["ID"].ref == "ID"
-        assert httpx.get(said["exampleURL"], timeout=60).status_code == 200 or \
-            service.ID == "soda-async"  # fmt: skip
+        if service.ID != "soda-async":
+            assert httpx.get(said["exampleURL"], timeout=60).status_code == 200
     sync = {p.name: p.value for p in services["soda-sync"].params}
     assert sync["standardID"] == "ivo://ivoa.net/std/SODA#sync-1.0"
     assert sync["resourceIdentifier"] == f"ivo://{AUTHORITY}/soda"

@@ -160,6 +160,8 @@ def inputs(identifier: str) -> list[Field]:
               about="Half-width of the window around LINE; 1500 without it"),
         Field("FRAME", "char", "*", ucd="meta.code", value="", options=("delivered", "rest"),
               about="rest: compare pixels at rest"),
+        Field("REDSHIFT", "double", ucd="src.redshift", value="",
+              about="Of the spectrum asked about, if the archive's is not to be taken"),
         Field("RERANK", "char", "*", ucd="meta.code", value="", options=("true", "false"),
               about="true: order the nearest by model and pixels together"),
     ]  # fmt: skip

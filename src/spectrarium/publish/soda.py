@@ -161,7 +161,7 @@ def descriptor(
     """
     said = [param("accessURL", url, ucd="meta.ref.url"), param("standardID", standard)]
     said += [param("resourceIdentifier", resource)] if resource else []
-    if record is not None and (band := band_m(record)) is not None:
+    if standard == SYNC and record is not None and (band := band_m(record)) is not None:
         middle = 0.5 * sum(band)
         example = {"ID": record["obs_publisher_did"],
                    "BAND": f"{0.999 * middle:.6g} {1.001 * middle:.6g}"}  # fmt: skip

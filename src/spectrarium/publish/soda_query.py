@@ -57,7 +57,7 @@ class SodaQuery:
         return len(self.ids) * len(self.filters) == 1
 
 
-def soda_query(params: Params, *, ids_most: int = IDS_MOST, joined: bool = True) -> SodaQuery:
+def soda_query(params: Params, *, joined: bool = True) -> SodaQuery:
     """The request that parameters make.
 
     joined : whether there is one file unless JOIN says otherwise
@@ -67,9 +67,9 @@ def soda_query(params: Params, *, ids_most: int = IDS_MOST, joined: bool = True)
     if not ids:
         raise DaliError("ID is missing", where="ID",
                         remedy="give one or more obs_publisher_did of this archive")  # fmt: skip
-    if len(ids) > ids_most:
+    if len(ids) > IDS_MOST:
         raise DaliError(f"{len(ids)} IDs are asked for", where="ID",
-                        remedy=f"ask for {ids_most} or fewer at a time")  # fmt: skip
+                        remedy=f"ask for {IDS_MOST} or fewer at a time")  # fmt: skip
     filters = _filters(params)
     if len(ids) * len(filters) > RESULTS_MOST:
         raise DaliError(f"{len(ids)} IDs and {len(filters)} combinations of filters are too many",

@@ -34,6 +34,8 @@ _RECORD = (
     ("instrument_name", pa.string(), "", "meta.id;instr", "Instrument"),
     ("em_res_power", pa.float64(), "", "spect.resolution", "Resolving power"),
 )  # fmt: skip
+_ROWS = 50
+"""Cut-outs encoded at a time: what a table of any length needs in memory beside itself."""
 _MORE = "sky, continuum and other such columns are in the cut-out of this spectrum alone"
 
 
@@ -178,8 +180,13 @@ def _end(c: Cutout, which: int) -> float | None:
 
 
 def _notes(c: Cutout) -> str:
-    more = c.spectrum is not None and set(c.spectrum.extras) - {"order"}
-    return "; ".join([*c.notes, _MORE] if more else c.notes)
+    notes = list(c.notes)
+    if c.spectrum is not None:
+        flags = c.spectrum.flags
+        notes += [_MORE] if set(c.spectrum.extras) - {"order"} else []
+        notes += ["its flags have no exact type here"] if flags is not None and \
+            portable(flags) is None else []  # fmt: skip
+    return "; ".join(notes)
 
 
 # formats --------------------------------------------------------------------------------------
@@ -196,8 +203,10 @@ def infos(found: Sequence[Cutout]) -> list[tuple[str, str]]:
 
 def votable_pieces(found: Sequence[Cutout], publisher: Publisher) -> Iterator[bytes]:
     """VOTable 1.4 (BINARY2): one row a cut-out, arrays of varying length."""
+    table = table_of(found, publisher)
     return votable.document(
-        table_of(found, publisher), infos=infos(found), name="cutouts",
+        table.to_batches(_ROWS), fields=votable.fields_of(table), infos=infos(found),
+        name="cutouts",
         about=f"Cut-outs of spectra of {publisher.title}, in the order asked for",
     )  # fmt: skip
 

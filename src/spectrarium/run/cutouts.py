@@ -29,8 +29,8 @@ from .recast import (
     FluxWish,
     Piece,
     Recast,
+    all_normalised,
     moved,
-    normalised,
     relative,
     require,
     resampled,
@@ -38,7 +38,7 @@ from .recast import (
 )
 from .window import redshifts
 
-SAMPLES_MOST = 20_000_000
+SAMPLES_MOST = 8_000_000
 """Samples of one answer."""
 _TILES_AT_ONCE = 512
 _EVERYTHING = (0.0, 1e12)
@@ -193,7 +193,7 @@ def _plan(
         shift, reason = rest_shift(known, Rest.Z, facts.pixel_kms)
         if reason:
             return replace(out, status=Status.REFUSED, message=reason)
-        out = replace(out, redshift=z if math.isfinite(z) else None)
+        out = replace(out, redshift=z if shift != 1.0 and math.isfinite(z) else None)
     low, high = (0.0, 1e12) if out.filter.band_m is None else (
         min(max(1e10 * end, 0.0), 1e12) for end in out.filter.band_m)  # fmt: skip
     notes = []
@@ -314,19 +314,19 @@ def _cut(one: _Wanted, spectrum: Spectrum | None, recast: Recast) -> Cutout:
     if spectrum is None:
         return _nothing(one)
     require(spectrum, recast.flux)
-    pieces = _pieces(spectrum)
-    if recast.flux is FluxWish.NORMALIZED:
-        pieces = [Piece(normalised(p.spectrum), p.order) for p in pieces]
     step = 0.0
     if recast.steps is not None and not one.everything:
         step = 1.5 * max(recast.steps.width_aa(one.hi_aa), 2.0 * one.pixel * one.hi_aa)
-    kept = [p for p in (_inside(p, one, step) for p in pieces) if p is not None]
-    if not kept:
+    notes = list(one.notes)
+    pieces = [p for p in _pieces(spectrum) if _inside(p, one, step) is not None]
+    if not pieces:
         return _nothing(one)
+    if recast.flux is FluxWish.NORMALIZED:
+        pieces = all_normalised(pieces, notes)
+    kept = [p for p in (_inside(p, one, step) for p in pieces) if p is not None]
     pieces = [Piece(moved(p.spectrum, recast.medium, one.shift), p.order) for p in kept]
     if recast.flux is FluxWish.RELATIVE:
         pieces = relative(pieces)
-    notes = list(one.notes)
     if recast.steps is None:
         return replace(one.out, spectrum=together(pieces), notes=tuple(notes))
     low, high = _grid_ends(one, pieces)

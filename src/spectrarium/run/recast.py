@@ -203,6 +203,26 @@ def normalised(s: Spectrum) -> Spectrum:
                   normalisation=Normalisation.CONTINUUM_DIVIDED)  # fmt: skip
 
 
+def all_normalised(pieces: Sequence[Piece], notes: list[str]) -> list[Piece]:
+    """Each `normalised`; an order that has no continuum loses its flux, and a note says so.
+
+    Raises UsageError (too_few_pixels, no_continuum) where none has one.
+    """
+    out, refused = [], []
+    for piece in pieces:
+        try:
+            out.append(Piece(normalised(piece.spectrum), piece.order))
+        except UsageError as error:
+            refused.append(error)
+            notes.append(f"order {piece.order} is without flux: {error.what}")
+            out.append(Piece(scaled(
+                piece.spectrum, math.nan, flux_calibration=FluxCalibration.NORMALIZED,
+                normalisation=Normalisation.CONTINUUM_DIVIDED), piece.order))  # fmt: skip
+    if len(refused) == len(out):
+        raise refused[0]
+    return out
+
+
 def _continuum(s: Spectrum) -> NDArray[np.float64]:
     """(n,) in the order of the samples; NaN outside the good ones."""
     at = ordered(s)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from starlette.responses import Response
@@ -16,7 +18,7 @@ from ..publish.publisher import identity_of
 from ..publish.votable import Serialisation
 from ..run.cutouts import rows_named
 from ..run.explorer import candidates
-from ..run.record import native_file, same_target
+from ..run.record import SAME_ARCSEC, native_file
 from ..store.archive import Archive
 from .routes_vo_base import STARTED
 from .vo_asking import VoAsk, vo_answering, vo_table, vo_xml
@@ -95,11 +97,19 @@ def _about(ask: VoAsk, ids: list[str]) -> list[About]:
         out.append(About(
             one, record=record, native=None if native is None else (native.name, native.nbytes),
             tags=_holds(tags, uids[row]), scores=_holds(scores, uids[row]),
-            others=len(same_target(archive, row, record)),
+            others=_others(archive, record),
             signed=not (ask.served.visitors.open or guest.sees(record["obs_collection"])),
             calibrations=tuple(sorted(set(extras[row]) & _CALIBRATIONS)),
         ))  # fmt: skip
     return out
+
+
+def _others(archive: Archive, record: dict[str, Any]) -> int:
+    """How many more there are at its place."""
+    if record["s_ra"] is None or record["s_dec"] is None:
+        return 0
+    rows, _ = archive.cone(record["s_ra"], record["s_dec"], SAME_ARCSEC / 3600.0)
+    return max(0, len(rows) - 1)
 
 
 def _holders(ask: VoAsk, kind: str) -> NDArray[np.int64]:

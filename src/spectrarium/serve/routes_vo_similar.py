@@ -52,7 +52,7 @@ def _how(ask: VoAsk) -> Likeness:
     assert k is not None
     assert width is not None
     return Likeness(
-        k=k, model=_word(ask, "MODEL"), encoder=_word(ask, "ENCODER"), window=_window(ask),
+        k=k, model=_word(ask, "MODEL"), window=_window(ask),
         line=_word(ask, "LINE"), width_kms=width,
         rest=params.choice("FRAME", ("delivered", "rest"), "delivered") == "rest",
         rerank=params.choice("RERANK", ("true", "false"), "false") == "true",

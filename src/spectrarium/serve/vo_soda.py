@@ -24,8 +24,6 @@ from ..publish.soda_query import SodaQuery, soda_query
 from ..run.cutouts import Cutout, cutouts
 from ..store.archive import Archive
 
-JOB_IDS_MOST = 20_000
-"""Spectra of one job."""
 Cancelled = Callable[[], bool]
 
 
@@ -84,7 +82,7 @@ def soda_files(
     Raises DaliError for malformed parameters, TransientError (cancelled), and with JOIN what
     `answered` does.
     """
-    query = soda_query(params, ids_most=JOB_IDS_MOST, joined=False)
+    query = soda_query(params, joined=False)
     out = []
     for number, one in enumerate(_parts(query), 1):
         stem = "result" if query.join or query.single else f"result-{number:05d}"
