@@ -12,26 +12,20 @@ from typing import Any
 
 from sqlglot import exp
 
-from . import adql_geometry as geometry
 from .adql_calls import Calls
+from .adql_conditions import COMPARED, Conditions
 from .adql_functions import UserFunctions
+from .adql_geometry import number
 from .adql_parse import CAST, not_adql, only, place_of
 from .adql_scope import Catalogue, Scope, find_column
-from .adql_values import NUMBERS, SHAPES, AdqlError, ColumnMeta, Kind, Piece, Place
+from .adql_values import KIND_WORDS, NUMBERS, SHAPES, AdqlError, ColumnMeta, Kind, Piece, Place
 
 _Signs = dict[type[Any], str]
 _ARITHMETIC: _Signs = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
 _BITS: _Signs = {exp.BitwiseAnd: "&", exp.BitwiseOr: "|", exp.BitwiseXor: "^"}
-_COMPARED: _Signs = {
-    exp.EQ: "=",
-    exp.NEQ: "<>",
-    exp.LT: "<",
-    exp.LTE: "<=",
-    exp.GT: ">",
-    exp.GTE: ">=",
-}
-_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>"}
 _LARGEST = 2**63 - 1
+MOST_LINKS = 100
+"""Values that +, −, * and / may join in a row, and bit operations: databases nest them."""
 
 
 @dataclass(slots=True)
@@ -55,7 +49,7 @@ class Query:
         return f"{letter}{self.idents}"
 
 
-class Expressions(Calls):
+class Expressions(Calls, Conditions):
     """Translates expressions of one SELECT. aggregates : whether COUNT and its like may stand"""
 
     def __init__(self, query: Query, scope: Scope, where: str, aggregates: bool = True) -> None:
@@ -68,10 +62,6 @@ class Expressions(Calls):
         """Where a node stands in the text."""
         return place_of(self.query.text, node)
 
-    def condition(self, node: exp.Expr) -> str:
-        """SQL of a condition."""
-        return self._condition_of(self(node), node)
-
     def value(self, node: exp.Expr) -> Piece:
         """A value: no condition."""
         piece = self(node)
@@ -81,21 +71,9 @@ class Expressions(Calls):
                             at=self.place(node))  # fmt: skip
         return piece
 
-    def _condition_of(self, piece: Piece, node: exp.Expr) -> str:
-        if piece.kind == "truth":
-            return piece.sql
-        remedy = "write = 1 behind it" if piece.truth else ""
-        raise AdqlError(f"{self.where} takes a condition, and this is a value", code="adql_types",
-                        remedy=remedy, at=self.place(node))  # fmt: skip
-
     def __call__(self, node: exp.Expr) -> Piece:
         """Whatever a node is."""
         rule = _RULES.get(type(node))
-        if rule is None:
-            for kinds, name in ((_ARITHMETIC, "_arithmetic"), (_BITS, "_bits"),
-                                (_COMPARED, "_compared")):  # fmt: skip
-                if type(node) in kinds:
-                    rule = name
         if rule is None:
             not_adql(self.query.text, node, type(node).__name__.upper())
         made: Piece = getattr(self, rule)(node)
@@ -119,7 +97,7 @@ class Expressions(Calls):
         if not math.isfinite(value):
             raise AdqlError(f"{text[:30]} is no number that can be held", code="adql_types",
                             at=self.place(node))  # fmt: skip
-        return Piece(geometry.number(value), "real", constant=value)
+        return Piece(number(value), "real", constant=value)
 
     def _hexadecimal(self, node: exp.Expr) -> Piece:
         digits = str(node.this)
@@ -150,6 +128,9 @@ class Expressions(Calls):
             only(self.query.text, node, "this", "expression", "typed", "safe")
             links.append(node)
             node = node.this
+        if len(links) > MOST_LINKS:
+            raise AdqlError(f"more than {MOST_LINKS} values are joined by signs",
+                            code="adql_limits", at=self.place(node))  # fmt: skip
         return node, links[::-1]
 
     def _arithmetic(self, node: exp.Expr) -> Piece:
@@ -158,12 +139,13 @@ class Expressions(Calls):
         for link in links:
             right = self._a_number(link.args["expression"])
             left = _computed(left, _ARITHMETIC[type(link)], right)
-        return left
+        return left if left.constant is not None or not links else \
+            replace(left, sql=f"({left.sql})")  # fmt: skip
 
     def _a_number(self, node: exp.Expr) -> Piece:
         piece = self.value(node)
         if piece.kind not in NUMBERS:
-            raise AdqlError(f"{_WORDS[piece.kind]} cannot be computed with", code="adql_types",
+            raise AdqlError(f"{KIND_WORDS[piece.kind]} cannot be computed with", code="adql_types",
                             remedy="CAST(… AS DOUBLE PRECISION)" if piece.kind == "text" else "",
                             at=self.place(node))  # fmt: skip
         return piece
@@ -185,7 +167,7 @@ class Expressions(Calls):
 
     def _negative(self, node: exp.Expr) -> Piece:
         piece = self._a_number(node.this)
-        value = None if piece.number is None else -piece.constant  # type: ignore[operator]
+        value = None if isinstance(piece.constant, str | None) else -piece.constant
         meta = ColumnMeta(unit=piece.meta.unit)
         return Piece(f"(-{piece.sql})", piece.kind, meta, constant=value,
                      aggregate=piece.aggregate)  # fmt: skip
@@ -193,120 +175,21 @@ class Expressions(Calls):
     def _joined(self, node: exp.Expr) -> Piece:
         first, links = self._spine(node, (exp.DPipe,))
         pieces = [self.value(n) for n in (first, *(k.args["expression"] for k in links))]
-        self._not_shapes(pieces, node)
+        self.not_shapes(pieces, node)
         return Piece(f"({' || '.join(p.sql for p in pieces)})", "text",
                      aggregate=any(p.aggregate for p in pieces))  # fmt: skip
 
-    def _not_shapes(self, pieces: Sequence[Piece], node: exp.Expr) -> None:
-        for piece in pieces:
-            if piece.kind in ("point", "circle", "polygon", "moc", "list"):
-                raise AdqlError(f"{_WORDS[piece.kind]} cannot be compared or joined",
-                                code="adql_types", at=self.place(node))  # fmt: skip
-
-    # ---- conditions
-
-    def _connected(self, node: exp.Expr) -> Piece:
-        links, word = [], "AND" if isinstance(node, exp.And) else "OR"
-        stack = [node]
-        while stack:
-            each = stack.pop()
-            if type(each) is type(node):
-                stack += [each.args["expression"], each.this]
-            else:
-                links.append(self.condition(each))
-        return Piece(f"({f' {word} '.join(links)})", "truth")
-
-    def _not(self, node: exp.Expr) -> Piece:
-        return Piece(f"(NOT {self.condition(node.this)})", "truth")
-
-    def _compared(self, node: exp.Expr) -> Piece:
-        only(self.query.text, node, "this", "expression")
-        left, right = self.value(node.this), self.value(node.args["expression"])
-        sign = _COMPARED[type(node)]
-        for a, b, turned in ((left, right, sign), (right, left, _TURNED[sign])):
-            if a.truth and b.constant in (0, 1) and turned in ("=", "<>"):
-                yes = (b.constant == 1) == (turned == "=")
-                return Piece(a.truth if yes else f"(NOT {a.truth})", "truth")
-            near = self._near(a, b, turned)
-            if near:
-                return Piece(near, "truth")
-        self._not_shapes((left, right), node)
-        if {left.kind, right.kind} == {"text", "real"} or \
-                {left.kind, right.kind} == {"text", "integer"}:  # fmt: skip
-            raise AdqlError("a text is compared with a number", code="adql_types",
-                            remedy="put texts between single quotes",
-                            at=self.place(node))  # fmt: skip
-        return Piece(f"({left.sql} {sign} {right.sql})", "truth")
-
-    def _near(self, a: Piece, b: Piece, sign: str) -> str | None:
-        """DISTANCE beside a radius is a cone: quick where cells are at hand."""
-        if len(a.parts) != 4 or a.kind != "real" or sign not in ("<", "<=", ">", ">="):
-            return None
-        point = Piece("", "point", parts=a.parts[:2])
-        strict = sign in ("<", ">=")
-        cone = geometry.within(point, a.parts[2:], b, None, strict=strict)
-        return cone if sign in ("<", "<=") else f"(NOT {cone})"
-
-    def _between(self, node: exp.Expr) -> Piece:
-        only(self.query.text, node, "this", "low", "high", "negate")
-        pieces = [self.value(node.args[k]) for k in ("this", "low", "high")]
-        self._not_shapes(pieces, node)
-        word = "NOT BETWEEN" if node.args.get("negate") else "BETWEEN"
-        return Piece(f"({pieces[0].sql} {word} {pieces[1].sql} AND {pieces[2].sql})", "truth")
-
-    def _in(self, node: exp.Expr) -> Piece:
-        only(self.query.text, node, "this", "expressions", "query", "negate")
-        piece = self.value(node.this)
-        word = "NOT IN" if node.args.get("negate") else "IN"
-        inner = node.args.get("query")
-        if inner is not None:
-            sql, columns = self._inner(inner)
-            self._one_column(columns, node)
-            return Piece(f"({piece.sql} {word} ({sql}))", "truth")
-        values = [self.value(n) for n in node.expressions]
-        if not values:
-            raise AdqlError("IN needs at least one value", code="adql_syntax", at=self.place(node))
-        self._not_shapes([piece, *values], node)
-        return Piece(f"({piece.sql} {word} ({', '.join(v.sql for v in values)}))", "truth")
-
-    def _like(self, node: exp.Expr) -> Piece:
-        only(self.query.text, node, "this", "expression", "negate")
-        left, right = self.value(node.this), self.value(node.args["expression"])
-        for piece in (left, right):
-            if piece.kind not in ("text", "any", "region"):
-                raise AdqlError("LIKE compares texts", code="adql_types", at=self.place(node))
-        word = "ILIKE" if isinstance(node, exp.ILike) else "LIKE"
-        word = f"NOT {word}" if node.args.get("negate") else word
-        plain = " ESCAPE ''" if self.query.dialect == "postgres" else ""
-        return Piece(f"({left.sql} {word} {right.sql}{plain})", "truth")
-
-    def _is(self, node: exp.Expr) -> Piece:
-        only(self.query.text, node, "this", "expression")
-        if not isinstance(node.args["expression"], exp.Null):
-            not_adql(self.query.text, node, "IS without NULL")
-        return Piece(f"({self.value(node.this).sql} IS NULL)", "truth")
-
-    def _exists(self, node: exp.Expr) -> Piece:
-        only(self.query.text, node, "this")
-        sql, _ = self._inner(node.this)
-        return Piece(f"EXISTS ({sql})", "truth")
-
     def _subquery(self, node: exp.Expr) -> Piece:
         only(self.query.text, node, "this")
-        sql, columns = self._inner(node.this)
-        self._one_column(columns, node)
+        sql, columns = self.inner(node.this)
+        self.one_column(columns, node)
         return replace(columns[0], sql=f"({sql})", parts=(), shape=None, constant=None, origin=None,
                        truth=None, source=None, aggregate=False)  # fmt: skip
 
-    def _inner(self, node: exp.Expr) -> tuple[str, Sequence[Piece]]:
+    def inner(self, node: exp.Expr) -> tuple[str, Sequence[Piece]]:
         if self.query.subquery is None:
             not_adql(self.query.text, node, "a query here")
         return self.query.subquery(node, self.scope)
-
-    def _one_column(self, columns: Sequence[Piece], node: exp.Expr) -> None:
-        if len(columns) != 1:
-            raise AdqlError(f"the query within gives {len(columns)} columns where one is wanted",
-                            code="adql_arguments", at=self.place(node))  # fmt: skip
 
     def _case(self, node: exp.Expr) -> Piece:
         only(self.query.text, node, "this", "ifs", "default")
@@ -322,7 +205,7 @@ class Expressions(Calls):
         if node.args.get("default") is not None:
             values.append(self.value(node.args["default"]))
             words.append(f"ELSE {values[-1].sql}")
-        self._not_shapes(values, node)
+        self.not_shapes(values, node)
         return Piece(" ".join([*words, "END"]), common(values), shared_meta(values),
                      aggregate=any(v.aggregate for v in values))  # fmt: skip
 
@@ -337,12 +220,9 @@ class Expressions(Calls):
         return self.call(name, node)
 
 
-_WORDS: dict[Kind, str] = {
-    "text": "a text", "time": "a time", "list": "an array", "point": "a point", "moc": "a MOC",
-    "circle": "a circle", "polygon": "a polygon", "region": "a region", "truth": "a condition",
-    "integer": "a number", "real": "a number", "any": "a value",
-}  # fmt: skip
 _RULES: dict[Any, str] = {
+    **dict.fromkeys(_ARITHMETIC, "_arithmetic"), **dict.fromkeys(_BITS, "_bits"),
+    **dict.fromkeys(COMPARED, "_compared"),
     exp.Literal: "_literal", exp.HexString: "_hexadecimal", exp.Null: "_null",
     exp.Column: "_column", exp.Paren: "_paren", exp.Neg: "_negative",
     exp.BitwiseNot: "_bits_turned", exp.DPipe: "_joined", exp.And: "_connected",
@@ -395,10 +275,13 @@ def _computed(left: Piece, sign: str, right: Piece) -> Piece:
         if value is not None and not math.isfinite(value):
             value = None
     meta = ColumnMeta(unit=unit)
-    if sign == "/":
-        sql = f"({left.sql} / {right.sql})" if b else f"vo_div({left.sql}, {right.sql})"
-        if b and left.kind != "real" and right.kind != "real":
-            sql = f"(CAST({left.sql} AS DOUBLE PRECISION) / {right.sql})"
+    if value is not None:
+        sql = number(value) if kind == "real" else str(value)
+        sql = f"({sql})" if value < 0 else sql
+    elif sign == "/" and not b:
+        sql = f"vo_div({left.sql}, {right.sql})"
+    elif sign == "/" and left.kind != "real" and right.kind != "real":
+        sql = f"CAST({left.sql} AS DOUBLE PRECISION) / {right.sql}"
     else:
-        sql = f"({left.sql} {sign} {right.sql})"
+        sql = f"{left.sql} {sign} {right.sql}"
     return Piece(sql, kind, meta, constant=value, aggregate=left.aggregate or right.aggregate)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from ..store.sky import cone_ranges
-from .adql_scope import CELL, Source, quoted
+from .adql_scope import Source, quoted
 from .adql_values import AdqlError, ColumnMeta, Kind, Piece, Place
 from .shape_relations import (
     FRAMES_ICRS,
@@ -222,7 +222,7 @@ def _cell_column(point: Sequence[Piece]) -> str | None:
     if owner is None or owner.position is None or _owner(point[1]) is not owner:
         return None
     names = (point[0].origin[1], point[1].origin[1])  # type: ignore[index]
-    return f"{quoted(owner.ident)}.{quoted(CELL)}" if names == owner.position else None
+    return f"{quoted(owner.ident)}.{quoted(owner.cells)}" if names == owner.position else None
 
 
 def _prefilter(point: Sequence[Piece], shape: Shape) -> str | None:

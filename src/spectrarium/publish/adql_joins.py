@@ -15,7 +15,7 @@ from .adql_scope import (
     Name,
     Scope,
     Source,
-    as_field,
+    derived,
     find_table,
     quoted,
     source_of_table,
@@ -104,14 +104,13 @@ def _table(selects: Selects, node: exp.Expr, scope: Scope) -> tuple[str, list[Fi
         shared = known.get(own.text) or (None if own.quoted else known.get(own.text.lower()))
     if shared is not None:
         source = Source(ident, alias or own, [])
-        source.fields = [as_field(source, i, f.name, f.piece)
-                         for i, f in enumerate(shared.fields)]  # fmt: skip
+        derived(source, shared.fields)
         sql = f"{shared.ident} AS {quoted(ident)}"
     else:
         table = find_table(query.text, node, query.catalogue)
         query.tables.add(table)
         schema, _, bare = table.rpartition(".")
-        source = source_of_table(table, ident, alias or Name(bare), query.catalogue[table])
+        source = source_of_table(table, ident, alias, query.catalogue[table])
         full = f"{quoted(schema)}.{quoted(bare)}" if schema else quoted(bare)
         sql = f"{full} AS {quoted(ident)}"
     if renamed:
@@ -125,7 +124,7 @@ def _derived(selects: Selects, node: exp.Expr, scope: Scope) -> tuple[str, list[
     ident = selects.query.ident()
     sql, fields, _ = selects.of(node.this, scope.outer)
     source = Source(ident, alias, [])
-    source.fields = [as_field(source, i, f.name, f.piece) for i, f in enumerate(fields)]
+    derived(source, fields)
     if renamed:
         source.fields = _renamed(selects, source.fields, renamed, node)
     _add(selects, scope, source, node)
@@ -143,10 +142,12 @@ def _renamed(
 
 def _add(selects: Selects, scope: Scope, source: Source, node: exp.Expr) -> None:
     for other in scope.sources:
-        if source.alias is not None and other.alias is not None and \
-                source.alias.text.lower() == other.alias.text.lower() and \
-                (source.table is None or source.table == other.table):  # fmt: skip
-            raise AdqlError(f"two tables here go by the name {source.alias.text[:80]}",
+        name = source.alias.text if source.alias else ""
+        same = other.alias is not None and name and name.lower() == other.alias.text.lower()
+        # tables of two schemas may share their own name: SCHEMA.TABLE.COLUMN tells them apart
+        apart = source.bare and other.bare and source.table != other.table
+        if same and not apart:
+            raise AdqlError(f"two tables here go by the name {name[:80]}",
                             code="adql_ambiguous", remedy="give them names with AS",
                             at=place_of(selects.query.text, node))  # fmt: skip
     scope.sources.append(source)

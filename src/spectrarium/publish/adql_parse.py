@@ -168,14 +168,12 @@ def _place(text: str, offset: int) -> Place:
 
 
 def place_of(text: str, node: exp.Expr | None) -> Place | None:
-    """Position, line and column of a node, or of the first below it that knows."""
+    """Position, line and column of the first word of a node, as far as it is known."""
     if node is None:
         return None
-    for each in node.walk():
-        start = (each._meta or {}).get("start")
-        if start is not None:
-            return _place(text, int(start))
-    return None
+    starts = [(n._meta or {}).get("start") for n in node.walk()]
+    known = [int(s) for s in starts if s is not None]
+    return _place(text, min(known)) if known else None
 
 
 def not_adql(text: str, node: exp.Expr, what: str) -> NoReturn:

@@ -47,7 +47,8 @@ class Field:
 class Source:
     """Rows that FROM names. alias : name it goes by · table : of the catalogue, or None
 
-    ident : its name in SQL · position : names of the columns that `healpix29` is of
+    ident : its name in SQL · position : columns in SQL whose HEALPix cells the column `cells` has
+    bare : whether it goes by the table's own name
     """
 
     ident: str
@@ -55,16 +56,15 @@ class Source:
     fields: list[Field]
     table: str | None = None
     position: tuple[str, str] | None = None
+    cells: str = CELL
+    bare: bool = False
 
     def goes_by(self, schema: Name | None, name: Name) -> bool:
         """Whether ``name.column`` or ``schema.name.column`` means this source."""
         if schema is None:
             return self.alias is not None and name.means(self.alias)
-        if self.table is None or self.alias is None:
-            return False
-        own_schema, _, own = self.table.rpartition(".")
-        return (self.alias.text == own and schema.means(Name(own_schema))
-                and name.means(Name(own)))  # fmt: skip
+        own_schema, _, own = (self.table or "").rpartition(".")
+        return self.bare and schema.means(Name(own_schema)) and name.means(Name(own))
 
 
 @dataclass(slots=True)
@@ -79,10 +79,11 @@ class Scope:
     outer: Scope | None = None
 
 
-def source_of_table(table: str, ident: str, alias: Name, columns: Mapping[str, ColumnMeta],
+def source_of_table(table: str, ident: str, alias: Name | None, columns: Mapping[str, ColumnMeta],
                     renamed: Sequence[Name] = ()) -> Source:  # fmt: skip
     """The rows of a table of the catalogue."""
-    source = Source(ident, alias, [], table, _position(columns))
+    own = Name(table.rpartition(".")[2])
+    source = Source(ident, alias or own, [], table, _position(columns), bare=alias is None)
     for index, (column, meta) in enumerate(columns.items()):
         bare = column.strip('"')
         piece = Piece(f'{quoted(ident)}.{quoted(bare)}', kind_of(meta), meta,
@@ -175,6 +176,17 @@ def find_sources(scope: Scope, table: exp.Expr, db: exp.Expr | None) -> list[Sou
 def _names(seen: Iterable[Field], scope: Scope | None) -> list[str]:
     names = [f.name.text for f in seen]
     return names or [f.name.text for f in (scope.shown if scope else ())]
+
+
+def derived(source: Source, inner: Sequence[Field]) -> None:
+    """Give rows that a query makes its columns, and the cells of positions that it passes on."""
+    source.fields = [as_field(source, i, f.name, f.piece) for i, f in enumerate(inner)]
+    found = {f.piece.origin: f"c{i + 1}" for i, f in enumerate(inner) if f.piece.origin}
+    for owner, column in found:
+        if isinstance(owner, Source) and owner.position and column == owner.cells:
+            lon, lat = (found.get((owner, name)) for name in owner.position)
+            if lon and lat:
+                source.position, source.cells = (lon, lat), found[owner, column]
 
 
 def quoted(name: str) -> str:

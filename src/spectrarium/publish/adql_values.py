@@ -19,6 +19,11 @@ Kind = Literal[
 """Type of an expression, as far as translation needs it. truth : a condition · any : not known"""
 SHAPES: frozenset[Kind] = frozenset({"point", "circle", "polygon", "region"})
 NUMBERS: frozenset[Kind] = frozenset({"integer", "real", "any"})
+KIND_WORDS: dict[Kind, str] = {
+    "text": "a text", "time": "a time", "list": "an array", "point": "a point", "moc": "a MOC",
+    "circle": "a circle", "polygon": "a polygon", "region": "a region", "truth": "a condition",
+    "integer": "a number", "real": "a number", "any": "a value",
+}  # fmt: skip
 _XTYPES: dict[str, Kind] = {
     "point": "point", "circle": "circle", "polygon": "polygon", "adql:region": "region",
     "adql:point": "region", "stc-s": "region", "region": "region", "shape": "region",

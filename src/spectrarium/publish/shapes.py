@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -52,14 +53,22 @@ class Shape:
     @property
     def corners(self) -> Array:
         """(n, 3) unit vectors of a polygon's corners, going round so that its inside is left."""
-        found = vectors(np.array(self.numbers[::2]), np.array(self.numbers[1::2]))
-        found = found[np.any(np.abs(found - np.roll(found, 1, axis=0)) > 1e-15, axis=1)]
-        return found[::-1] if len(found) > 2 and _signed_area(found) > 2 * math.pi else found
+        return _corners(self)
 
     @property
     def centre(self) -> Array:
         """(3,) unit vector of a point, or of a circle's centre."""
         return vectors(np.array(self.numbers[0]), np.array(self.numbers[1]))
+
+
+@lru_cache(maxsize=4096)
+def _corners(shape: Shape) -> Array:
+    found = vectors(np.array(shape.numbers[::2]), np.array(shape.numbers[1::2]))
+    found = found[np.any(np.abs(found - np.roll(found, 1, axis=0)) > 1e-15, axis=1)]
+    if len(found) > 2 and _signed_area(found) > 2 * math.pi:
+        found = np.ascontiguousarray(found[::-1])
+    found.setflags(write=False)
+    return found
 
 
 def vectors(lon_deg: Array, lat_deg: Array) -> Array:

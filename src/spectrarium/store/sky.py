@@ -61,8 +61,9 @@ def cone_ranges(ra_deg: float, dec_deg: float, radius_deg: float) -> NDArray[np.
             code="bad_cone", remedy="0 ≤ RA ≤ 360, −90 ≤ Dec ≤ 90, 0 < radius ≤ 180",
         )  # fmt: skip
     cdshealpix, u, Longitude, Latitude = _tools()
-    # cells about a quarter of the radius: few ranges, little outside the cone
-    order = int(np.clip(math.floor(math.log2(58.6 / radius_deg)) + 2, 0, ORDER))
+    # cells about a quarter of the radius: few ranges, little outside the cone; the search looks
+    # two orders deeper than it is asked for, and there is nothing below order 29
+    order = int(np.clip(math.floor(math.log2(58.6 / radius_deg)) + 2, 0, ORDER - 2))
     cells, depth, _ = cdshealpix.cone_search(
         Longitude(ra_deg, u.deg), Latitude(dec_deg, u.deg), radius_deg * u.deg, order
     )
