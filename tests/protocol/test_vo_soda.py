@@ -219,6 +219,17 @@ def test_capabilities_are_valid(vo, tmp_path):
     assert vo.get("/soda/availability").status_code == 200
 
 
+def test_pyvo_cuts_out_what_it_found(vo, dids):
+    pyvo = pytest.importorskip("pyvo")
+    store = vo.site.store
+    row = store.catalogue(store.find("obs_collection = 'MOCK'")[:1]).to_pylist()[0]
+    found = pyvo.dal.SSAService(f"{vo.base}/vo/ssap").search(
+        pos=(row["s_ra"], row["s_dec"]), diameter=0.01)  # fmt: skip
+    got = found[0].processed(band=(5e-7, 5.1e-7) * u.m)
+    wave = parse_single_table(io.BytesIO(got.read())).array["wave"]
+    assert 5000 <= wave.min() < wave.max() <= 5100
+
+
 def test_pyvo_cuts_out(vo, dids):
     pyvo = pytest.importorskip("pyvo")
     url = f"{vo.base}/vo/datalink/links?ID={dids[0].replace('?', '%3F').replace('/', '%2F')}"

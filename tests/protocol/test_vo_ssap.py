@@ -220,11 +220,13 @@ def test_splat(vo, truth):
     for ending in ("access.reference", "access.format"):
         assert [u for u in where if u.endswith(ending)]
     assert "ssa_pubDID" in [f.get("name") for f in fields]
-    (meta,) = [r for r in tree.findall(".//RESOURCE") if r.get("utype") == "adhoc:service"]
-    (group,) = [g for g in meta.findall("GROUP") if g.get("name") == "inputParams"]
-    (given,) = [p for p in group.findall("PARAM") if p.get("name") == "ID"]
-    assert given.get("ref") in [f.get("ID") for f in fields]
-    assert next(p for p in meta.findall("PARAM") if p.get("name") == "accessURL").get("value")
+    services = [r for r in tree.findall(".//RESOURCE") if r.get("utype") == "adhoc:service"]
+    assert [r.get("name") for r in services] == ["links", "soda-sync"]
+    for meta in services:
+        (group,) = [g for g in meta.findall("GROUP") if g.get("name") == "inputParams"]
+        (given,) = [p for p in group.findall("PARAM") if p.get("name") == "ID"]
+        assert given.get("ref") in [f.get("ID") for f in fields]
+        assert next(p for p in meta.findall("PARAM") if p.get("name") == "accessURL").get("value")
 
 
 def test_proprietary_spectra_are_seen_by_who_may(vo):

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from ..store.archive import Archive, Rows
 from .obscore import SAMPLE_BYTES, by_unit, dids, escaped, flux_ucd, vacuum_m
 from .publisher import Publisher
+from .soda import SYNC
+from .soda import descriptor as soda_descriptor
 from .ssap_fields import FIELDS, inputs, same
 from .ssap_query import FORMATS, Wish
 from .vosi import Capability, Interface, own
@@ -133,9 +135,16 @@ def answer(
     infos = [*status, *([("RUNID", run[:64])] if run else []), *(("note", n) for n in wish.notes)]
     return document(
         table, fields=FIELDS, infos=infos, params=same(publisher.title), before=_FRAME,
-        namespaces=_NAMESPACE, after=links_descriptor(publisher), serialisation="tabledata",
+        namespaces=_NAMESPACE, after=services(publisher), serialisation="tabledata",
         about=f"Spectra of {publisher.title}",
     )  # fmt: skip
+
+
+def services(publisher: Publisher, column: str = "ssa_pubDID") -> str:
+    """The services that take a row's identifier, as XML: links first, then cut-outs."""
+    return links_descriptor(publisher, column) + soda_descriptor(
+        publisher.at("/vo/soda/sync"), SYNC, column, id="soda-sync"
+    )
 
 
 _FRAME = '<COOSYS ID="icrs" system="ICRS"/>\n'
