@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from spectrarium.publish.dali import DaliError, Params
 from spectrarium.publish.dali_shapes import contains
 from spectrarium.publish.dali_values import Circle, Polygon, Range
 from spectrarium.publish.publisher import Publisher
-from spectrarium.serve.vo_soda import soda_files
+from spectrarium.serve.vo_soda import soda_files, soda_work
 
 BAND = "5e-7 5.1e-7"
 PUBLISHER = Publisher(authority=AUTHORITY)
@@ -245,7 +246,8 @@ def test_pyvo_cuts_out(vo, dids):
 def test_a_job_has_a_result_for_each_combination(vo, dids, tmp_path):
     store, bands = vo.site.store, (BAND, "5e-5 6e-5")
     asked = [*(("ID", d) for d in (dids[0], "ivo://nowhere/x?y")), *(("BAND", b) for b in bands)]
-    found = soda_files(store, Params(asked), PUBLISHER, tmp_path)
+    found = soda_work(SimpleNamespace(archive=store, params=Params(asked), publisher=PUBLISHER,
+                                      folder=tmp_path, cancelled=lambda: False))  # fmt: skip
     assert [f.name for f in found] == [f"result-{i:05d}" for i in range(1, 5)]
     assert [f.media_type.partition(";")[0] for f in found] == [
         "application/x-votable+xml", "text/plain", "text/plain", "text/plain"]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from ..domain.errors import DataError, UsageError
 from ..plot.spectrum import spectrum_png
@@ -69,6 +70,35 @@ class SodaFile:
     name: str
     path: Path
     media_type: str
+
+
+class JobWork(Protocol):
+    """What a job gives its work."""
+
+    @property
+    def archive(self) -> Archive:
+        """As its owner may see it."""
+
+    @property
+    def params(self) -> Params:
+        """Of the job."""
+
+    @property
+    def publisher(self) -> Publisher:
+        """Whose identifiers and addresses results carry."""
+
+    @property
+    def folder(self) -> Path:
+        """Where results are written."""
+
+    @property
+    def cancelled(self) -> Cancelled:
+        """Asked now and then."""
+
+
+def soda_work(work: JobWork) -> list[SodaFile]:
+    """The work of a job: see `soda_files`."""
+    return soda_files(work.archive, work.params, work.publisher, work.folder, work.cancelled)
 
 
 def soda_files(
