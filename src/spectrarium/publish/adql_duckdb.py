@@ -72,18 +72,7 @@ def prepare_duckdb(connection: Any) -> None:
     """Define what translated queries call. Once for a database: its cursors have them, too."""
     for form, body in _MACROS.items():
         connection.execute(f"CREATE OR REPLACE MACRO {form} AS ({body})")
-    for name, function, takes, gives in (
-        ("vo_shape", shapes_of_words, ["VARCHAR"], _LIST),
-        ("vo_contains", contained, [_LIST, _LIST], "BOOLEAN"),
-        ("vo_meets", meeting, [_LIST, _LIST], "BOOLEAN"),
-        ("vo_area", areas, [_LIST], "DOUBLE"),
-        ("vo_centroid", centroids, [_LIST], _LIST),
-        ("vo_box", boxes, ["DOUBLE"] * 4, _LIST),
-        ("vo_cell", _cells, ["DOUBLE", "DOUBLE"], "BIGINT"),
-        ("vo_from_galactic", _from_galactic, ["DOUBLE"] * 2, _LIST),
-        ("vo_to_galactic", _to_galactic, ["DOUBLE"] * 2, _LIST),
-        ("vo_cell_centre", cell_centres, ["INTEGER", "BIGINT"], _LIST),
-    ):
+    for name, (function, takes, gives) in _OF_COLUMNS.items():
         connection.create_function(name, _whole(function), takes, gives, type="arrow",
                                    null_handling="special")  # fmt: skip
 
@@ -115,3 +104,19 @@ def _to_galactic(lon: pa.Array, lat: pa.Array) -> pa.Array:
 def _floats(column: pa.Array) -> Any:
     return np.asarray(pc.fill_null(column.cast(pa.float64()), math.nan).to_numpy(
         zero_copy_only=False), np.float64)  # fmt: skip
+
+
+_OF_COLUMNS: dict[str, tuple[Callable[..., pa.Array], list[str], str]] = {
+    "vo_shape": (shapes_of_words, ["VARCHAR"], _LIST),
+    "vo_contains": (contained, [_LIST, _LIST], "BOOLEAN"),
+    "vo_meets": (meeting, [_LIST, _LIST], "BOOLEAN"),
+    "vo_area": (areas, [_LIST], "DOUBLE"),
+    "vo_centroid": (centroids, [_LIST], _LIST),
+    "vo_box": (boxes, ["DOUBLE"] * 4, _LIST),
+    "vo_cell": (_cells, ["DOUBLE", "DOUBLE"], "BIGINT"),
+    "vo_cell_centre": (cell_centres, ["INTEGER", "BIGINT"], _LIST),
+    "vo_from_galactic": (_from_galactic, ["DOUBLE"] * 2, _LIST),
+    "vo_to_galactic": (_to_galactic, ["DOUBLE"] * 2, _LIST),
+}  # fmt: skip
+FUNCTION_NAMES = frozenset({*_OF_COLUMNS, *(form.partition("(")[0] for form in _MACROS)})
+"""Names of all that `prepare_duckdb` defines."""

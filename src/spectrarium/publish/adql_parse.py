@@ -15,8 +15,8 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from .adql_values import AdqlError, Place
 
-MOST_CHARACTERS = 1_000_000
-MOST_TOKENS = 100_000
+MOST_CHARACTERS = 500_000
+MOST_TOKENS = 50_000
 MOST_NESTED = 48
 """Parentheses, CASE and signs within each other."""
 CAST = "$cast"
@@ -129,24 +129,36 @@ def _one_statement(text: str, found: list[Token]) -> list[Token]:
     if found[0].token_type not in _OPENING:
         raise AdqlError(f"{found[0].text[:40]!r} is not allowed: only SELECT is",
                         code="adql_not_select", at=_place(text, found[0].start))  # fmt: skip
-    depth, signs = 0, 0
+    last = TokenType.SEMICOLON
+    for token in found:
+        kind, at = token.token_type, token.start
+        if last == TokenType.COMMA and kind in (TokenType.FROM, TokenType.R_PAREN):
+            raise AdqlError("nothing stands between a comma and what follows", code="adql_syntax",
+                            at=_place(text, at))  # fmt: skip
+        last = kind
+        if kind == TokenType.SEMICOLON:
+            raise AdqlError("only one query at a time", code="adql_not_select",
+                            at=_place(text, at))  # fmt: skip
+        if kind in _NEVER:
+            raise AdqlError(f"{token.text[:20]!r} does not belong to ADQL", code="adql_syntax",
+                            remedy=_NEVER[kind], at=_place(text, at))  # fmt: skip
+    _not_deep(text, found)
+    return found
+
+
+def _not_deep(text: str, found: list[Token]) -> None:
+    brackets, cases, signs = 0, 0, 0
     for token in found:
         kind = token.token_type
         signs = signs + 1 if kind in _SIGNS else 0
-        depth += kind in (TokenType.L_PAREN, TokenType.CASE)
-        depth -= kind in (TokenType.R_PAREN, TokenType.END)
-        if depth + signs > MOST_NESTED:
+        brackets += kind == TokenType.L_PAREN
+        cases += kind == TokenType.CASE
+        if brackets + cases + signs > MOST_NESTED:
             raise AdqlError("the query is nested too deeply", code="adql_limits",
                             remedy="write it with fewer parentheses",
                             at=_place(text, token.start))  # fmt: skip
-        if kind == TokenType.SEMICOLON:
-            raise AdqlError("only one query at a time", code="adql_not_select",
-                            at=_place(text, token.start))  # fmt: skip
-        if kind in _NEVER:
-            raise AdqlError(f"{token.text[:20]!r} does not belong to ADQL", code="adql_syntax",
-                            remedy=_NEVER[kind],
-                            at=_place(text, token.start))  # fmt: skip
-    return found
+        brackets = max(brackets - (kind == TokenType.R_PAREN), 0)
+        cases = max(cases - (kind == TokenType.END), 0)
 
 
 def _unread(text: str, error: ParseError) -> AdqlError:
