@@ -62,8 +62,11 @@ class Program:
 
     def others(self) -> dict[str, str]:
         """Names of the other programs: id → name."""
-        return {one: self.client.get_metadata(one).get("samp.name", "?")
-                for one in self.client.get_registered_clients()}  # fmt: skip
+        found = {}
+        for one in self.client.get_registered_clients():
+            with contextlib.suppress(samp.SAMPProxyError):  # it has just left
+                found[one] = self.client.get_metadata(one).get("samp.name", "?")
+        return found
 
     def close(self) -> None:
         """Leave."""

@@ -104,6 +104,8 @@ class Seen:
     errors: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
     """Parts of errors that a test brings about on purpose."""
+    also: list[str] = field(default_factory=list)
+    """Beginnings of addresses elsewhere that a test lets the page ask."""
 
     def watch(self) -> Seen:
         """Begin to write down."""
@@ -114,7 +116,7 @@ class Seen:
 
     def _asked(self, request: Request) -> None:
         self.asked.append(f"{request.method} {request.url}")
-        if not request.url.startswith((self.server.url, "data:", "blob:")):
+        if not request.url.startswith((self.server.url, "data:", "blob:", *self.also)):
             self.elsewhere.append(request.url)
 
     def open(self, path: str = "/") -> Page:
