@@ -22,7 +22,7 @@ _GEOMETRY = ("POINT", "CIRCLE", "POLYGON", "BOX", "REGION", "CONTAINS", "INTERSE
 _OPTIONAL = (
     ("adql-string", ("LOWER", "UPPER", "ILIKE")), ("adql-sets", ("UNION", "EXCEPT", "INTERSECT")),
     ("adql-common-table", ("WITH",)), ("adql-type", ("CAST",)), ("adql-unit", ("IN_UNIT",)),
-    ("adql-offset", ("OFFSET",)), ("adql-conditional", ("COALESCE", "CASE")),
+    ("adql-offset", ("OFFSET",)),
 )  # fmt: skip
 _OWN = (
     ("MOC(moc VARCHAR) -> MOC", "a coverage in words, to be used in CONTAINS: MOC('4/0-2 5/17')"),
@@ -44,6 +44,8 @@ _OWN = (
      "numbers of values by bin, with those below before and those above behind"),
 )  # fmt: skip
 """Functions that the translator writes out itself."""
+_MODEL = ", model VARCHAR"
+"""An argument that may be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,5 +133,6 @@ def _limits(limits: TapLimits) -> str:
 
 def _functions() -> list[tuple[str, str]]:
     """(signature, what it is) of every function that ADQL itself does not have."""
-    known = (*FUNCTIONS.values(), *CATALOGUED.values())
-    return [*((f.form, f.about) for f in known), *_OWN]
+    known = [(f.form, f.about) for f in (*FUNCTIONS.values(), *CATALOGUED.values())]
+    short = [(form.replace(_MODEL, ""), about) for form, about in known if _MODEL in form]
+    return [*known, *short, *_OWN]

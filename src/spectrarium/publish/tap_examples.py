@@ -65,10 +65,10 @@ def examples(tables: ArchiveTables) -> Iterator[Example]:
     yield Example(
         "bright", "Spectra that cover a line with much signal", "Hα (6564.6 Å in vacuum) at a "
         "signal to noise of 20 or more.",
-        "SELECT TOP 100 o.obs_publisher_did, o.target_name, c.class, c.snr\n"
+        "SELECT TOP 100 o.obs_publisher_did, o.target_name, c.class, c.snr AS signal\n"
         f"FROM {OBSCORE} AS o JOIN spectra.observations AS c USING (obs_publisher_did)\n"
         "WHERE o.em_min < 6.5646e-7 AND o.em_max > 6.5646e-7 AND c.snr >= 20\n"
-        "ORDER BY snr DESC", OBSCORE,
+        "ORDER BY signal DESC", OBSCORE,
     )  # fmt: skip
     yield from _alike(tables)
     if "spectra.scores" in tables.all:
