@@ -36,6 +36,7 @@ from . import (
 from .errors import defect, error_answer
 from .guard import Guard, is_loopback, names_of
 from .holding import Holdings
+from .routes_vo_async import go_on
 from .visitors import Visitors
 from .vo_routes import vo_routes
 from .vo_settings import VoSettings
@@ -116,6 +117,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        go_on(served)
         yield
         served.close()
 

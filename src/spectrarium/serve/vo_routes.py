@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import BaseRoute
 
 from . import (
+    routes_vo_async,
     routes_vo_base,
     routes_vo_cone,
     routes_vo_coverage,
@@ -20,6 +21,7 @@ from . import (
 )
 
 MODULES = (
+    routes_vo_async,
     routes_vo_base,
     routes_vo_cone,
     routes_vo_coverage,
