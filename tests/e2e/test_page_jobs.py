@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
+from pathlib import Path
 
 import pytest
 from page_browser import THEMES
@@ -24,7 +26,7 @@ def select(page: Page, name: str, where: str) -> None:
     """The same, and what it found is selected."""
     start_selection(page, name, where)
     page.get_by_role("button", name="Open as selection").click()
-    expect(page.get_by_role("group", name="Selection")).to_contain_text(" selected")
+    expect(page.get_by_role("group", name="Selection")).to_contain_text(re.compile(r"\d selected"))
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -101,11 +103,33 @@ def test_work_that_writes_is_for_the_operator(look, own_server):
     expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
 
 
-def test_a_file_of_ones_own_is_looked_at(look, data_dir):
-    page = look().open("/")
+@pytest.mark.parametrize("way", ["chosen", "dropped"])
+def test_a_file_of_ones_own_is_looked_at(look, data_dir, way):
+    seen = look()
+    seen.expected.append("400 (Bad Request)")  # what the panel then says in words
+    page = seen.open("/")
     example = next((data_dir / "sdss_boss_pool" / "raw_examples").glob("*.fits.gz"))
-    page.get_by_label("File of spectra").set_input_files(example)
+    if way == "chosen":
+        page.get_by_label("File of spectra").set_input_files(example)
+    else:
+        drop(page, example)
     expect(page).to_have_url(re.compile("/object/upload"))
+    panel = page.get_by_role("tabpanel")
+    expect(panel).to_contain_text("No model here covers this spectrum")
+    panel.get_by_text("Why not, model by model").click()
+    expect(panel).to_contain_text("model needs unknown")
+
+
+def drop(page: Page, path: Path) -> None:
+    """Let go of a file over the page."""
+    held = page.evaluate_handle(
+        """([name, text]) => { const held = new DataTransfer()
+          held.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name))
+          return held }""",
+        [path.name, base64.b64encode(path.read_bytes()).decode()],
+    )
+    for event in ("dragenter", "dragover", "drop"):
+        page.dispatch_event("main", event, {"dataTransfer": held})
 
 
 def test_a_file_that_says_no_unit_is_asked_for_one(look, data_dir):

@@ -109,6 +109,18 @@ def test_judgements_rank_the_list_again(look, own_server):
     expect(cells(page).first.locator(".name")).to_have_text(name)
 
 
+def test_whoever_opens_one_walks_along_the_list(look):
+    page = look().open("/outliers")
+    cells(page)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/object/"))
+    first = page.url
+    expect(page.get_by_text(re.compile(r"^1 of \d+$"))).to_be_visible()
+    page.keyboard.press("]")
+    expect(page.get_by_text(re.compile(r"^2 of \d+$"))).to_be_visible()
+    assert page.url != first
+
+
 def test_judging_in_the_large_view_goes_on_to_the_next(look, own_server):
     page = look(at=own_server()).open("/outliers")
     cells(page)

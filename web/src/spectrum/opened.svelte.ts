@@ -5,6 +5,7 @@ import { pieceOf, type Piece } from "./piece";
 import type { MediumChoice } from "./settings";
 import type { Window } from "./window";
 
+/** Questions of one spectrum are so far apart: the first of a gesture is asked at once. */
 const REST_MS = 70;
 /** How much of the window's width is fetched beyond either side, so that a pan has something to show. */
 const MARGIN = 0.5;
@@ -35,6 +36,7 @@ export class Opened {
   #whole: Loaded | null = null;
   #loaded: Loaded | null = null;
   #timer: ReturnType<typeof setTimeout> | null = null;
+  #asked = -Infinity;
   #stop: AbortController | null = null;
   #next: { question: Question; window: Window | null; columns: number } | null = null;
 
@@ -51,7 +53,10 @@ export class Opened {
     }
     this.busy = true;
     this.#next = { question, window, columns };
-    this.#timer ??= setTimeout(() => void this.#load(), this.#whole ? REST_MS : 0);
+    const rest = this.#whole ? this.#asked + REST_MS - performance.now() : 0;
+    if (this.#timer) return;
+    if (rest > 0) this.#timer = setTimeout(() => void this.#load(), rest);
+    else void this.#load(); // before the frame is drawn empty, which takes longer than to ask
   }
 
   /** Asks again after a failure. */
@@ -99,6 +104,7 @@ export class Opened {
     const next = this.#next;
     this.#timer = this.#next = null;
     if (!next) return;
+    this.#asked = performance.now();
     this.#stop?.abort();
     const stop = (this.#stop = new AbortController());
     try {
