@@ -192,8 +192,8 @@ def test_pyvo_and_stilts(vo, tmp_path):
     assert len(job.fetch_result()) == 5
     job.delete()
     out = tmp_path / "out.csv"
-    stilts("tapquery", f"tapurl={vo.at('/tap')}", "sync=false", "poll=200", f"adql={QUERY['QUERY']}",
-           f"out={out}", "ofmt=csv")  # fmt: skip
+    stilts("tapquery", f"tapurl={vo.at('/tap')}", "sync=false", "poll=200",
+           f"adql={QUERY['QUERY']}", f"out={out}", "ofmt=csv")  # fmt: skip
     assert len(out.read_text().splitlines()) == 6
 
 

@@ -169,7 +169,7 @@ def test_names_stay_names(site: Any) -> None:
 
 
 VOCABULARY = r"""
-SELECT SELECT SELECT DISTINCT TOP 1 2 3 0 id id tag s_ra s_dec tags obscore spectra . , , ( ) ( ) ( )
+SELECT SELECT DISTINCT TOP 1 2 3 0 id id tag s_ra s_dec tags obscore spectra . , , ( ) ( ) ( )
 FROM FROM FROM WHERE WHERE AND OR NOT = = <> < > + - * / || 'x' 'teff' IN BETWEEN LIKE ILIKE IS NULL
 JOIN ON USING NATURAL LEFT FULL GROUP BY ORDER HAVING UNION ALL EXCEPT INTERSECT WITH AS q AS CASE
 WHEN THEN ELSE END COUNT(*) MAX( POINT( CIRCLE( CONTAINS( DISTANCE( POLYGON( AREA( CAST( COALESCE(
@@ -213,7 +213,8 @@ def test_any_text_is_refused(text: str) -> None:
         _only_reads(said.sql)
 
 
-KINDS_AND_GROUPS = ("GROUP BY", "No function matches", "Cannot compare", "aggregate", "cast")
+KINDS_AND_GROUPS = ("GROUP BY", "No function matches", "Cannot compare", "aggregate", "cast",
+                    "More than one row")  # fmt: skip
 """What the database itself says of types that are not known here, and of columns beside MAX."""
 COLUMN = st.sampled_from(["id", "s_ra", "s_dec", "target_name", "t_min", "s_region", "1", "2.5",
                           "'x'", "NULL", "em_min"])  # fmt: skip
@@ -250,6 +251,6 @@ def test_whatever_is_translated_can_be_answered(site: Any, value: str) -> None:
             site.cursor().execute(said.sql).fetchall()
         except (duckdb.ConversionException, duckdb.OutOfRangeException):
             continue  # values that are not what their types promise: 'x' as a number
-        except duckdb.BinderException as error:
+        except (duckdb.BinderException, duckdb.InvalidInputException) as error:
             if not any(w in str(error) for w in KINDS_AND_GROUPS):
                 raise

@@ -165,7 +165,7 @@ class Hips:
             f"</head>\n<body><h1>{title}</h1>\n<p>A HiPS: open this address in Aladin. "
             '<a href="properties">properties</a> <a href="Moc.fits">Moc.fits</a></p>\n'
             f'<img src="Norder{PREVIEW_ORDER}/Allsky.png" width="576" alt="All tiles of order '
-            f'{PREVIEW_ORDER}" style="background:black">\n<table>\n{rows}</table></body></html>\n'
+            f'{PREVIEW_ORDER}">\n<table>\n{rows}</table></body></html>\n'
         )
 
 

@@ -13,7 +13,8 @@ PHASES = ("PENDING", "QUEUED", "EXECUTING", "COMPLETED", "ERROR", "ABORTED", "UN
 ACTIVE = frozenset({"PENDING", "QUEUED", "EXECUTING"})
 """Phases that a job can leave by itself: those that waiting for a change makes sense in."""
 _HEAD = (
-    '<?xml version="1.0" encoding="UTF-8"?>\n<uws:{root} xmlns:uws="http://www.ivoa.net/xml/UWS/v1.0" '
+    '<?xml version="1.0" encoding="UTF-8"?>\n<uws:{root} '
+    'xmlns:uws="http://www.ivoa.net/xml/UWS/v1.0" '
     'xmlns:xlink="http://www.w3.org/1999/xlink" '
     'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" version="1.1">\n'
 )
