@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from required import need
 
 samp = pytest.importorskip("pyvo.samp", reason="pyvo has no samp")
 
@@ -72,6 +76,33 @@ class Program:
         """Leave."""
         with contextlib.suppress(Exception):
             self.client.disconnect()
+
+
+@contextlib.contextmanager
+def javas_hub(folder: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> Iterator[Program]:
+    """JSAMP, the hub inside TOPCAT and Aladin, with a program on it; words : more of its options"""
+    program = shutil.which("jsamp")
+    need("jsamp", program is not None, "jsamp is not installed")
+    lock = folder / "java.lock"
+    monkeypatch.setenv("SAMP_HUB", f"std-lockurl:{lock.as_uri()}")
+    env = {k: v for k, v in os.environ.items() if not k.startswith("JAVA_TOOL")}
+    command = [str(program), "hub", "-mode", "no-gui", *words]
+    with samp.conf.set_temp("use_internet", False), subprocess.Popen(
+        command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as java:
+        try:
+            taker = until(_joined, 60)  # the file is there before the hub is
+            yield taker
+            taker.close()
+        finally:
+            java.terminate()
+            java.wait(20)
+
+
+def _joined() -> Program | None:
+    with contextlib.suppress(Exception):
+        return Program("Other program")
+    return None
 
 
 class Consent(samp.hub.WebProfileDialog):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -16,8 +15,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import pytest
 from astropy.table import Table
-from required import need
-from samp_desk import LOADS, Program, hub, samp, until
+from samp_desk import LOADS, Program, hub, javas_hub, until
 from serve_client import HOSTILE, first_id
 
 import spectrarium as sp
@@ -256,28 +254,14 @@ def test_a_hub_that_ends_is_noticed(monkeypatch, tmp_path, site):
 
 def test_javas_hub_takes_us_for_one_of_its_own(monkeypatch, tmp_path, site):
     """JSAMP, which TOPCAT and Aladin have inside."""
-    program = shutil.which("jsamp")
-    need("jsamp", program is not None, "jsamp is not installed")
-    lock = tmp_path / "java.lock"
-    monkeypatch.setenv("SAMP_HUB", f"std-lockurl:{lock.as_uri()}")
-    env = {k: v for k, v in os.environ.items() if not k.startswith("JAVA_TOOL")}
-    words = [program, "hub", "-mode", "no-gui", "-profiles", "std"]
-    with subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as java:
-        try:
-            until(lambda: lock.is_file() and lock.stat().st_size, 60)
-            with samp.conf.set_temp("use_internet", False):
-                taker = Loader("Java's neighbour")
-            with sp.open(site.archive).link() as link:
-                assert "Java's neighbour" in [c.name for c in link.clients()]
-                assert "Spectrarium" in taker.others().values()
-                (sent,) = link.send(where="obs_collection = 'MOCK'", wait_s=20)
-                assert sent.taken, sent
-                assert len(taker.tables[0]) == len(site.store.find("obs_collection = 'MOCK'"))
-                told = taker.wait(TABLE)
-                taker.tell("table.highlight.row", table_id=told["table-id"], url="", row="1")
-                until(lambda: link.highlighted)
-            until(lambda: "Spectrarium" not in taker.others().values())
-            taker.close()
-        finally:
-            java.terminate()
-            java.wait(20)
+    with javas_hub(tmp_path, monkeypatch, "-profiles", "std") as taker:
+        with sp.open(site.archive).link() as link:
+            assert "Other program" in [c.name for c in link.clients()]
+            assert "Spectrarium" in taker.others().values()
+            (sent,) = link.send(where="obs_collection = 'MOCK'", wait_s=20)
+            assert sent.taken, sent
+            told = taker.wait(TABLE)
+            assert len(loaded(told["url"])) == len(site.store.find("obs_collection = 'MOCK'"))
+            taker.tell("table.highlight.row", table_id=told["table-id"], url="", row="1")
+            until(lambda: link.highlighted)
+        until(lambda: "Spectrarium" not in taker.others().values())
