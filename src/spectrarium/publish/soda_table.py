@@ -36,6 +36,7 @@ _RECORD = (
 )  # fmt: skip
 _ROWS = 50
 """Cut-outs encoded at a time: what a table of any length needs in memory beside itself."""
+_PIECE = 1 << 20
 _MORE = "sky, continuum and other such columns are in the cut-out of this spectrum alone"
 
 
@@ -204,11 +205,24 @@ def infos(found: Sequence[Cutout]) -> list[tuple[str, str]]:
 def votable_pieces(found: Sequence[Cutout], publisher: Publisher) -> Iterator[bytes]:
     """VOTable 1.4 (BINARY2): one row a cut-out, arrays of varying length."""
     table = table_of(found, publisher)
-    return votable.document(
+    return _large(votable.document(
         table.to_batches(_ROWS), fields=votable.fields_of(table), infos=infos(found),
         name="cutouts",
         about=f"Cut-outs of spectra of {publisher.title}, in the order asked for",
-    )  # fmt: skip
+    ))  # fmt: skip
+
+
+def _large(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of a MiB: each costs a server a change of threads."""
+    kept: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        kept.append(piece)
+        size += len(piece)
+        if size >= _PIECE:
+            yield b"".join(kept)
+            kept, size = [], 0
+    yield b"".join(kept)
 
 
 def csv_document(found: Sequence[Cutout], publisher: Publisher) -> bytes:
