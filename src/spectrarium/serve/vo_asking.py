@@ -9,16 +9,16 @@ ROUTES = [Route("/vo/ssap", query, methods=["GET", "POST"])]
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial, update_wrapper
-from itertools import chain
 from typing import TYPE_CHECKING, Any, overload
 from urllib.parse import parse_qsl
 
 import python_multipart
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ..domain.errors import SpectrariumError
 from ..publish.dali import VALUES_MOST, VOTABLE, DaliError, Params, error_document
@@ -28,6 +28,7 @@ from .answers import file_answer
 from .asking import Endpoint, in_turn
 from .errors import defect, status_of
 from .holding import Holding
+from .vo_streaming import Stream
 
 if TYPE_CHECKING:
     from ..people.records import User
@@ -45,7 +46,7 @@ class VoAsk:
 
     params : of the address and of a form · files : of a multipart form, by the name of their part
     publisher : with the address that this client reached the server by
-    path : named parts of the address · gone : asks whether the client has hung up
+    path : named parts of the address · left : set when the client has hung up
     """
 
     served: Served
@@ -59,12 +60,16 @@ class VoAsk:
     headers: dict[str, str]
     body: bytes = b""
     files: dict[str, bytes] = field(default_factory=dict)
-    gone: Callable[[], bool] = field(default=lambda: False)
+    left: threading.Event = field(default_factory=threading.Event)
 
     @property
     def archive(self) -> Archive:
         """The newest version, with what the user may see."""
         return self.holding.archive
+
+    def gone(self) -> bool:
+        """Whether the client has hung up."""
+        return self.left.is_set()
 
     @property
     def settings(self) -> VoSettings:
@@ -150,7 +155,7 @@ def _asked(request: Request, body: bytes, anyone: bool) -> VoAsk:
         served, user, served.holdings.newest(served.people.visibility(user)), Params(pairs),
         publisher_of(request), {k: str(v) for k, v in request.path_params.items()},
         request.method, request.url.path, dict(request.headers), body, files,
-        request.state.gone.is_set,
+        request.state.gone,
     )  # fmt: skip
 
 
@@ -221,11 +226,7 @@ def vo_table(
         ]
     if ask.method == "HEAD":
         return Response(b"", 200, headers, media_type)
-    return StreamingResponse(_sent(first, pieces), 200, headers, media_type)
-
-
-def _sent(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield from chain((first,), pieces)
+    return Stream(first, pieces, ask.left, headers, media_type)
 
 
 def vo_xml(body: bytes) -> Response:

@@ -1,0 +1,51 @@
+"""Answers that are made while they are sent, and no longer than somebody reads them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from itertools import chain
+
+import anyio
+import anyio.to_thread
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+
+class Stream(StreamingResponse):
+    """Pieces as they come; what makes them is closed at the end, or when the client hangs up.
+
+    pieces : their iterator's ``close``, if it has one, is called in the end
+    gone : set when the client hangs up, for whoever makes a piece that takes long
+    """
+
+    def __init__(
+        self, first: bytes, pieces: Iterator[bytes], gone: threading.Event,
+        headers: Mapping[str, str], media_type: str,
+    ) -> None:  # fmt: skip
+        super().__init__(chain((first,), pieces), 200, headers, media_type)
+        self._pieces = pieces
+        self._gone = gone
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, listening for the end of the connection."""
+        try:
+            async with anyio.create_task_group() as tasks:
+
+                async def sent() -> None:
+                    await self.stream_response(send)
+                    tasks.cancel_scope.cancel()
+
+                tasks.start_soon(sent)
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                self._gone.set()
+                tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._close)
+
+    def _close(self) -> None:
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
