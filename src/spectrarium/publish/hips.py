@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from html import escape
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from .. import __version__
 from ..domain.errors import UsageError
 from ..plot.colour_maps import colour_map
 from .fits_bytes import image_bytes
@@ -134,7 +134,7 @@ class Hips:
             "a position; blank where there is none. Colours of the PNG tiles go with the "
             "logarithm of the number in a pixel, from one to the fullest pixel of their order.",
             "prov_progenitor": f"Positions of the spectra in {about.title}",
-            "hips_creator": about.creator, "hips_builder": f"Spectrarium {__version__}",
+            "hips_creator": about.creator, "hips_builder": f"Spectrarium {version('spectrarium')}",
             "hips_version": "1.4", "hips_creation_date": released, "hips_release_date": released,
             "hips_frame": "equatorial", "hips_order": density.tile_order, "hips_order_min": 0,
             "hips_tile_width": TILE, "hips_tile_format": "png fits", "hips_status": status,
