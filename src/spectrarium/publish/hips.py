@@ -26,9 +26,9 @@ from .hips_tiles import PREVIEW_ORDER, TILE, Density, pixel_area_deg2
 from .moc import moc_bytes, space_moc, wavebands
 from .png import png_bytes
 
-COLOURS = "viridis"
-_PALEST = 0.25
-"""Where in the colours one observation is: the darkest would not be seen on a black sky."""
+COLOURS = "batlow"
+_PALEST = 0.5
+"""Where in the colours one observation is: darker ones would not be seen on the sky."""
 _TILE_NAME = re.compile(r"Norder(\d{1,2})/Dir(\d{1,9})/Npix(\d{1,9})\.(fits|png)")
 _ALLSKY_NAME = re.compile(rf"Norder{PREVIEW_ORDER}/Allsky\.(fits|png)")
 MEDIA = {"fits": "application/fits", "png": "image/png", "html": "text/html; charset=utf-8",
