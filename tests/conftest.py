@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from postgres_server import postgres
 from required import need
+
+__all__ = ["data_dir", "postgres"]
 
 
 @pytest.fixture(scope="session")

@@ -278,7 +278,7 @@ class Calls:
                             at=self.place(node))  # fmt: skip
         bucket = f"vo_bucket({value.sql}, {low.sql}, {high.sql}, {count})"
         each = ", ".join(f"COUNT(*) FILTER (WHERE {bucket} = {i})" for i in range(count + 2))
-        return Piece(f"CAST([{each}] AS INTEGER[])", "list",
+        return Piece(f"CAST(ARRAY[{each}] AS INTEGER[])", "list",
                      ColumnMeta(ucd="meta.number", about="Below, in each bin, above"),
                      aggregate=True)  # fmt: skip
 

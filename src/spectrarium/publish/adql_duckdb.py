@@ -42,9 +42,15 @@ _MACROS = {
     "vo_xor(x, y)": "xor(x, y)",
     "vo_round(x, n)": "round(CAST(x AS DOUBLE), CAST(n AS INTEGER))",
     "vo_truncate(x, n)": "trunc(CAST(x AS DOUBLE), CAST(n AS INTEGER))",
-    "vo_within(a, b, c, d, r)": f"({_H} <= power(sin(radians(least(r, 180)) / 2), 2) AND r >= 0)",
-    "vo_closer(a, b, c, d, r)": f"({_H} < power(sin(radians(least(r, 180)) / 2), 2) AND r > 0"
-    " OR r > 180)",
+    "vo_coded(k, x)": "list_prepend(k, CAST(x AS DOUBLE[]))",
+    "vo_in_shape(a, b, p)": "vo_contains([1e0, CAST(a AS DOUBLE), CAST(b AS DOUBLE)], p)",
+    "vo_within(a, b, c, d, r)": f"{_H} <= power(sin(radians(r) / 2), 2)",
+    "vo_closer(a, b, c, d, r)": f"{_H} < power(sin(radians(r) / 2), 2)",
+    "vo_within_any(a, b, c, d, r)":
+        f"{_H} <= CASE WHEN r < 0 THEN -1e0 ELSE power(sin(radians(least(r, 180)) / 2), 2) END",
+    "vo_closer_any(a, b, c, d, r)":
+        f"{_H} < CASE WHEN r < 0 THEN -1e0 WHEN r > 180 THEN 2e0 "
+        "ELSE power(sin(radians(r) / 2), 2) END",
     "vo_distance(a, b, c, d)":
         "degrees(atan2(sqrt(power(cos(radians(d)) * sin(radians(c - a)), 2) + "
         "power(cos(radians(b)) * sin(radians(d)) - sin(radians(b)) * cos(radians(d)) * "
@@ -70,11 +76,11 @@ _LIST = "DOUBLE[]"
 
 def prepare_duckdb(connection: Any) -> None:
     """Define what translated queries call. Once for a database: its cursors have them, too."""
-    for form, body in _MACROS.items():
-        connection.execute(f"CREATE OR REPLACE MACRO {form} AS ({body})")
     for name, (function, takes, gives) in _OF_COLUMNS.items():
         connection.create_function(name, _whole(function), takes, gives, type="arrow",
                                    null_handling="special")  # fmt: skip
+    for form, body in _MACROS.items():
+        connection.execute(f"CREATE OR REPLACE MACRO {form} AS ({body})")
 
 
 def _whole(function: Callable[..., pa.Array]) -> Callable[..., pa.Array]:

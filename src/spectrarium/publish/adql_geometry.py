@@ -49,8 +49,8 @@ def of_shape(shape: Shape) -> Piece:
 
 
 def _list(parts: Sequence[Piece]) -> str:
-    each = (p.sql if p.number is not None else f"CAST({p.sql} AS DOUBLE)" for p in parts)
-    return f"[{', '.join(each)}]"
+    each = (p.sql if p.number is not None else f"CAST({p.sql} AS DOUBLE PRECISION)" for p in parts)
+    return f"ARRAY[{', '.join(each)}]"
 
 
 def built(name: str, args: Sequence[Piece], place: Place | None) -> Piece:
@@ -76,10 +76,11 @@ def built(name: str, args: Sequence[Piece], place: Place | None) -> Piece:
         raise AdqlError(f"columns are ICRS, not {frame[:20]}", code="adql_geometry",
                         remedy="leave the coordinate system out", at=place)  # fmt: skip
     if name == "box":
-        sql = f"list_slice(vo_box({', '.join(p.sql for p in parts)}), 2, 9)"
-        return Piece(sql, "polygon", _POLYGON)
+        return Piece(f"vo_box({', '.join(p.sql for p in parts)})", "polygon", _POLYGON)
     kind: Kind = "point" if name == "point" else "circle" if name == "circle" else "polygon"
-    return Piece(_list(parts), kind, _META[kind], parts=tuple(parts))
+    known = " + ".join(p.sql for p in parts if p.number is None)
+    sql = f"CASE WHEN {known} IS NOT NULL THEN {_list(parts)} END"
+    return Piece(sql, kind, _META[kind], parts=tuple(parts))
 
 
 _FORMS = {
@@ -133,10 +134,10 @@ def shaped(piece: Piece) -> str:
     """A shape as the list that ``vo_…`` functions take: a code for its kind, then its numbers."""
     if piece.kind == "region":
         return f"vo_shape({piece.sql})"
-    code = f"{_CODES[piece.kind]}e0"
+    code = float(_CODES[piece.kind])
     if piece.parts:
-        return f"[{code}, {_list(piece.parts)[1:]}"
-    return f"list_prepend({code}, CAST({piece.sql} AS DOUBLE[]))"
+        return _list((Piece(number(code), "real", constant=code), *piece.parts))
+    return f"vo_coded({number(code)}, {piece.sql})"
 
 
 def contains(inner: Piece, outer: Piece, place: Place | None) -> str:
@@ -150,7 +151,8 @@ def contains(inner: Piece, outer: Piece, place: Place | None) -> str:
         return within(inner, outer.parts, outer.parts[2], outer.shape)
     if inner.kind == "point" and inner.parts and outer.shape:
         cells = _prefilter(inner.parts, outer.shape)
-        exact = f"vo_contains({shaped(inner)}, {shaped(outer)})"
+        lon, lat = inner.parts
+        exact = f"vo_in_shape({lon.sql}, {lat.sql}, {shaped(outer)})"
         return f"({cells} AND {exact})" if cells else exact
     return f"vo_contains({shaped(inner)}, {shaped(outer)})"
 
@@ -187,6 +189,8 @@ def within(
     if shape is None and all(p.number is not None for p in (*centre[:2], radius)):
         shape = _circle(centre, radius)
     name = "vo_closer" if strict else "vo_within"
+    if radius.number is None or not 0.0 <= radius.number <= 90.0:
+        name += "_any"  # what indexes of the sky do not do
     exact = f"{name}({lon.sql}, {lat.sql}, {centre[0].sql}, {centre[1].sql}, {radius.sql})"
     quick = _prefilter((lon, lat), shape) if shape else None
     if quick is None and shape is None:

@@ -112,6 +112,8 @@ def _table(selects: Selects, node: exp.Expr, scope: Scope) -> tuple[str, list[Fi
         schema, _, bare = table.rpartition(".")
         source = source_of_table(table, ident, alias, query.catalogue[table])
         full = f"{quoted(schema)}.{quoted(bare)}" if schema else quoted(bare)
+        if query.dialect == "postgres":  # a schema of the server's holds all of an archive's
+            full = quoted(table)
         sql = f"{full} AS {quoted(ident)}"
     if renamed:
         source.fields = _renamed(selects, source.fields, renamed, node)

@@ -89,12 +89,11 @@ def centroids(column: pa.Array) -> pa.Array:
 
 
 def boxes(lon: pa.Array, lat: pa.Array, width: pa.Array, height: pa.Array) -> pa.Array:
-    """(n,) ADQL's BOX as polygons, code and corners."""
+    """(n,) ADQL's BOX as polygons: their corners."""
     out: list[tuple[float, ...] | None] = []
     for numbers in zip(*(c.to_pylist() for c in (lon, lat, width, height)), strict=True):
         fits = None not in numbers and 0.0 < numbers[2] < 180.0 and 0.0 < numbers[3] < 180.0
-        out.append((CODES["polygon"], *box_corners(*numbers))
-                   if fits and abs(numbers[1]) <= 90.0 else None)  # fmt: skip
+        out.append(box_corners(*numbers) if fits and abs(numbers[1]) <= 90.0 else None)
     return pa.array(out, _NUMBERS)
 
 
