@@ -319,8 +319,8 @@ def test_taplint(vo):
 def test_tapquery(vo, tmp_path, embedding):
     out = tmp_path / "out.csv"
     query = "SELECT TOP 4 obs_id, s_ra FROM ivoa.obscore ORDER BY s_ra"
-    for mode in ("sync=true", "sync=false"):
-        stilts("tapquery", f"tapurl={vo.at('/tap')}", f"adql={query}", mode, "poll=100",
+    for mode in (["sync=true"], ["sync=false", "poll=100"]):
+        stilts("tapquery", f"tapurl={vo.at('/tap')}", f"adql={query}", *mode,
                f"out={out}", "ofmt=csv")  # fmt: skip
         rows = list(csv.DictReader(out.open()))
         assert len(rows) == 4

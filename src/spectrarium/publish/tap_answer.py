@@ -94,12 +94,12 @@ def wide_names(translated: Translated, query: Query, wide: frozenset[str]) -> fr
 
     wide : ``table.column`` of stored text columns that do
     """
-    anything = bool(wide) or bool(query.uploads) or not query.text.isascii()
+    told = any(c.wide for t in query.uploads.values() for c in t.columns)
+    anything = bool(wide) or told or not query.text.isascii()
     folded = {w.lower() for w in wide}
     out = []
     for column in translated.columns:
         source = (column.source or "").replace('"', "").lower()
-        stored = bool(source) and not source.startswith("tap_upload.")
-        if source in folded if stored else anything:
+        if source in folded if source else anything:
             out.append(column.name)
     return frozenset(out)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..domain.errors import DataError, UsageError
@@ -100,7 +101,7 @@ def _table(full: str, data: bytes, limits: UploadLimits) -> VoTable:
         columns.append(Column(
             own, array.type, str(field.description or ""), str(field.unit or ""),
             str(field.ucd or ""), str(field.utype or ""), str(field.xtype or ""),
-            wide=is_text(array.type),
+            wide=field.datatype == "unicodeChar" or not _narrow(array),
         ))  # fmt: skip
     made = pa.table(arrays, names=[c.name for c in columns])
     return VoTable(full, "A table that came with the query", tuple(columns), lambda: made,
@@ -173,6 +174,11 @@ def _objects(data: NDArray[Any], mask: NDArray[Any], field: Any) -> pa.Array:
     lists = [None if v is None else np.ma.getdata(v).ravel().astype(np.float64).tolist()
              for v in values]  # fmt: skip
     return pa.array(lists, pa.list_(pa.float64()))
+
+
+def _narrow(array: pa.Array) -> bool:
+    """Whether it holds no text beyond ASCII."""
+    return not is_text(array.type) or pc.all(pc.string_is_ascii(array)).as_py() is not False
 
 
 def _text(value: Any) -> str:
