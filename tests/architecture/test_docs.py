@@ -11,6 +11,8 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 
@@ -183,6 +185,17 @@ def run(command: str, desk: Path) -> str:
     return done.stdout
 
 
+@contextmanager
+def samp_hub(desk: Path) -> Iterator[None]:
+    """A hub of SAMP, and a program on it that takes everything."""
+    from samp_desk import Program, hub
+
+    with pytest.MonkeyPatch.context() as patch, hub(desk, patch):
+        program = Program()
+        yield
+        program.close()
+
+
 TOKEN = "0123456789-abcdefghij"
 
 
@@ -232,6 +245,9 @@ def test_every_command_runs(page, desk):
     for command in commands(page):
         if command.startswith("spectrarium serve"):
             serve(command, desk)
+        elif command.startswith("spectrarium send"):
+            with samp_hub(desk):
+                run(command, desk)
         elif command.startswith("spectrarium "):
             run(re.sub(r"(mock \S+ -n) \d+", r"\1 120", command), desk)  # the same, sooner
             for picture in re.findall(r"--plot (\S+)", command):
@@ -240,7 +256,9 @@ def test_every_command_runs(page, desk):
         if command.startswith("spectrarium serve"):
             serve(command, desk)
             continue
-        run(re.sub(r"\bID\b", KNOWN_ID, command), desk)
+        send = command.startswith("spectrarium send")
+        with samp_hub(desk) if send else nullcontext():
+            run(re.sub(r"\bID\b", KNOWN_ID, command), desk)
 
 
 @pytest.mark.parametrize("page", TO_RUN, ids=short)

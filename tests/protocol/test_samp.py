@@ -89,7 +89,7 @@ def test_the_command_sends_a_table_that_others_can_read(desktop, site, send):
         rows = site.store.find("obs_collection = 'MOCK'")
         assert list(program.tables[0]["obs_id"]) == (
             site.store.catalogue(rows, ["obs_id"]).column(0).to_pylist())  # fmt: skip
-        assert params["name"] == f"archive: {len(rows)} observations"
+        assert params["name"] == f"{len(rows)} observations of archive"
         folder = Path(unquote(urlsplit(params["url"]).path)).parent
         assert not folder.exists()  # everybody had answered
         until(lambda: "Spectrarium" not in program.others().values())

@@ -202,7 +202,7 @@ class Link:
         content = exported(Columns(store), rows, columns)
         able = self._hub.chosen(TABLE, to)
         ids = identities(store, rows)
-        name = f"{store.root.name}: {len(ids)} observations"
+        name = f"{len(ids)} observations of {store.root.name}"
         about = {"archive": store.root.name, "version": str(store.version),
                  "made_by": "Spectrarium"}  # fmt: skip
         with self._lock:
