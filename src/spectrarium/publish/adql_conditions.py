@@ -43,6 +43,7 @@ class Conditions:
                         remedy=remedy, at=self.place(node))  # fmt: skip
 
     def not_shapes(self, pieces: Sequence[Piece], node: exp.Expr) -> None:
+        """Raises AdqlError where one of the pieces is a shape or a list."""
         for piece in pieces:
             if piece.kind in ("point", "circle", "polygon", "moc", "list"):
                 raise AdqlError(f"{KIND_WORDS[piece.kind]} cannot be compared or joined",
@@ -135,6 +136,7 @@ class Conditions:
         return Piece(f"EXISTS ({sql})", "truth")
 
     def one_column(self, columns: Sequence[Piece], node: exp.Expr) -> None:
+        """Raises AdqlError where a query within gives more columns than one."""
         if len(columns) != 1:
             raise AdqlError(f"the query within gives {len(columns)} columns where one is wanted",
                             code="adql_arguments", at=self.place(node))  # fmt: skip

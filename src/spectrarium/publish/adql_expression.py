@@ -187,6 +187,7 @@ class Expressions(Calls, Conditions):
                        truth=None, source=None, aggregate=False)  # fmt: skip
 
     def inner(self, node: exp.Expr) -> tuple[str, Sequence[Piece]]:
+        """SQL and columns of a query within. Raises AdqlError where none may stand."""
         if self.query.subquery is None:
             not_adql(self.query.text, node, "a query here")
         return self.query.subquery(node, self.scope)

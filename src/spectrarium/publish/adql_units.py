@@ -33,11 +33,11 @@ def factor(own: str, wanted: str, place: Place | None) -> float:
     if not own:
         raise AdqlError("the unit of this value is not known", code="adql_unit",
                         remedy="IN_UNIT takes columns that have one", at=place)  # fmt: skip
+    from astropy.units import UnitsError
+
     try:
         return float(_unit(own, place).to(_unit(wanted, place)))
-    except AdqlError:
-        raise
-    except Exception as error:
+    except UnitsError as error:
         raise AdqlError(f"{own} cannot be given in {wanted[:40]}", code="adql_unit",
                         at=place) from error  # fmt: skip
 
