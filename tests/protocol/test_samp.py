@@ -152,6 +152,11 @@ def test_what_cannot_be_sent_is_refused(taker, site, send):
     assert str(SPECTRA_MOST) in caught.value.remedy
     with pytest.raises(UsageError, match="cannot be sent"):
         archive.send(first_id(site), form="picture")
+    for wrong in ({"columns": ["snr"]}, {"file_format": "fits", "form": "samples"}):
+        with pytest.raises(UsageError, match="columns are of a table"):
+            archive.send(first_id(site), **wrong)
+    with pytest.raises(UsageError, match="one of them has to choose"):
+        archive.send(first_id(site), limit=3)
     with pytest.raises(UsageError, match="nothing was selected"):
         archive.send([])
     assert taker.heard == []

@@ -143,9 +143,10 @@ class Link:
         Parameters
         ----------
         what : ids or spectra; without any, all that `where`, `cone` (deg) and `target` let through
-        columns, limit : of a table · form : ``table`` (of ids or what is found), ``spectrum``
-            (spectral tools), ``samples`` (a spectrum as a table) or ``position``; None = spectra
-            of what is named, else a table · file_format : ``votable`` or ``fits``, of spectra
+        columns : of a table · limit : of what is found
+        form : ``table`` (of ids or what is found), ``spectrum`` (spectral tools), ``samples`` (a
+            spectrum as a table) or ``position``; None = spectra of what is named, else a table
+        file_format : ``votable`` or ``fits``, of spectra
         to : programs by name or the hub's id; None = all that take it · wait_s : for each message
         Returns
         -------
@@ -156,7 +157,7 @@ class Link:
             unknown_id, no_position, bad_option · TransientError (no_samp_hub)
         """
         named = _named(what)
-        if named and (where is not None or cone is not None or target is not None):
+        if named and not all(v is None for v in (where, cone, target, limit)):
             raise UsageError("identifiers and a condition were given: one of them has to choose",
                              code="ids_and_where", remedy="leave one of them out")  # fmt: skip
         form = form or ("spectrum" if named else "table")
@@ -164,6 +165,9 @@ class Link:
             known = ", ".join((*FORMS, *_WRITERS))
             raise UsageError(f"{form!r} as {file_format!r} cannot be sent", code="bad_option",
                              remedy=f"choose from: {known}")  # fmt: skip
+        if (columns and form != "table") or (file_format != "votable" and form != "spectrum"):
+            raise UsageError(f"columns are of a table, file formats of a spectrum, not of {form}",
+                             code="bad_option", remedy="leave them out")  # fmt: skip
         if form == "table":
             rows = self._rows(named) if named else self._known().find(where, cone, target, limit)
             return [self._table(rows, columns, to, wait_s)]

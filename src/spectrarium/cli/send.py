@@ -24,7 +24,8 @@ LOOK_S = 1.0
 @click.option("--where", default=None, help="Filter, e.g. \"snr > 20 AND target_class = 'QSO'\".")
 @click.option("--target", default=None, help="Target name; case, blanks and _ do not matter.")
 @click.option("--columns", default=None, help="Columns of a table, by comma.")
-@click.option("--limit", "-n", type=click.IntRange(1), default=None, help="Of a table.")
+@click.option("--limit", "-n", type=click.IntRange(1), default=None,
+              help="Of what is found.")  # fmt: skip
 @click.option("--as", "form", type=click.Choice(FORMS), default=None,
               help="[default: spectrum with IDs, else table]")  # fmt: skip
 @click.option("--format", "file_format", type=click.Choice(("votable", "fits")), default="votable",

@@ -33,6 +33,8 @@ interface HandedSpectrum extends Handed {
 
 const TAKES = ['samp.app.ping', ROW, ROWS, POINT, ...COMINGS, ...ENDS]
 const SETTLE_MS = 250
+/** Of longer lists of rows the messages would be megabytes. */
+const LONGEST = 100_000
 /** As near as that, an observation is what another program points at: degrees. */
 const NEAR_DEG = 10 / 3600
 /** The search around it that is offered: degrees. */
@@ -76,6 +78,7 @@ export class Samp {
     try {
       await hub.register(metadata(), TAKES, this.#asking.signal)
       this.programs = await hub.programs()
+      this.#asking.signal.throwIfAborted() // it was given up while the last answer came
     } catch (error) {
       void hub.close()
       this.phase = 'off'
@@ -195,7 +198,10 @@ export class Samp {
     if (this.#settle) clearTimeout(this.#settle)
     this.#settle = setTimeout(() => {
       if (this.phase !== 'on') return
-      for (const { table, places } of this.#tables.choose(selection.rows, overview.version)) this.#tell(rowsMessage(table, places))
+      for (const { table, places } of this.#tables.choose(selection.rows, overview.version)) {
+        if (places.length <= LONGEST) this.#tell(rowsMessage(table, places))
+        else toast(`Other programs are not told of a selection of more than ${many(LONGEST, 'row')}.`, { slot: 'samp' })
+      }
     }, SETTLE_MS)
   }
 

@@ -21,9 +21,6 @@ interface Known extends SentTable {
   chosen: string
 }
 
-/** Of longer lists the messages would be megabytes; they are not sent. */
-export const LONGEST = 100_000
-
 export class Tables {
   #list: Known[] = []
 
@@ -58,7 +55,7 @@ export class Tables {
       const text = key(now)
       if (text === table.chosen) continue
       table.chosen = text
-      if (now.length <= LONGEST) out.push({ table, places: now })
+      out.push({ table, places: now })
     }
     return out
   }
