@@ -57,10 +57,11 @@ _MACROS = {
         "cos(radians(c - a)), 2)), sin(radians(b)) * sin(radians(d)) + cos(radians(b)) * "
         "cos(radians(d)) * cos(radians(c - a))))",
     "vo_moved(a, b, u, v, t)":
+        "CASE WHEN a + b + u + v + t IS NOT NULL THEN "
         "[degrees(radians(a) + atan2(radians(u * t), cos(radians(b)) - sin(radians(b)) * "
         "radians(v * t))), degrees(atan2(sin(radians(b)) + cos(radians(b)) * radians(v * t), "
         "sqrt(power(radians(u * t), 2) + power(cos(radians(b)) - sin(radians(b)) * "
-        "radians(v * t), 2))))]",
+        "radians(v * t), 2))))] END",
     "vo_mjd(x)": "epoch_us(CAST(x AS TIMESTAMP)) / 86400e6 + 40587e0",
     "vo_normal_random(m, s)":
         "m + s * sqrt(-2e0 * ln(1e0 - random())) * cos(2e0 * pi() * random())",

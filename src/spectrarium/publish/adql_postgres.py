@@ -48,10 +48,11 @@ _COMMON: tuple[tuple[str, str, str], ...] = (
      "cos(radians($3 - $1)), 2)), sin(radians($2)) * sin(radians($4)) + cos(radians($2)) * "
      "cos(radians($4)) * cos(radians($3 - $1))))"),
     ("vo_moved(float8, float8, float8, float8, float8)", "float8[]",
+     "CASE WHEN $1 + $2 + $3 + $4 + $5 IS NOT NULL THEN "
      "ARRAY[degrees(radians($1) + atan2(radians($3 * $5), cos(radians($2)) - sin(radians($2)) * "
      "radians($4 * $5))), degrees(atan2(sin(radians($2)) + cos(radians($2)) * radians($4 * $5), "
      "sqrt(power(radians($3 * $5), 2) + power(cos(radians($2)) - sin(radians($2)) * "
-     "radians($4 * $5), 2))))]"),
+     "radians($4 * $5), 2))))] END"),
     ("vo_mjd(timestamp)", _F, "(extract(epoch FROM $1) / 86400 + 40587)::float8"),
     ("vo_bucket(float8, float8, float8, integer)", "integer",
      "CASE WHEN $1 < $2 THEN 0 WHEN $1 >= $3 THEN $4 + 1 WHEN $1 IS NOT NULL THEN "
@@ -63,8 +64,9 @@ _COMMON: tuple[tuple[str, str, str], ...] = (
     ("vo_apart(float4[], float4[])", _F,
      "(SELECT sqrt(sum(power((a - b)::float8, 2))) FROM unnest($1, $2) AS t(a, b))"),
     ("vo_frame(float8, float8, float8[])", "float8[]",
-     "(SELECT ARRAY[(degrees(atan2(y, x)) + 360)::numeric % 360, degrees(atan2(z, sqrt(x * x + "
-     "y * y)))::numeric]::float8[] FROM (SELECT $3[1] * a + $3[2] * b + $3[3] * c AS x, "
+     "(SELECT CASE WHEN $1 + $2 IS NOT NULL THEN ARRAY[(degrees(atan2(y, x)) + 360)::numeric % "
+     "360, degrees(atan2(z, sqrt(x * x + "
+     "y * y)))::numeric]::float8[] END FROM (SELECT $3[1] * a + $3[2] * b + $3[3] * c AS x, "
      "$3[4] * a + $3[5] * b + $3[6] * c AS y, $3[7] * a + $3[8] * b + $3[9] * c AS z FROM "
      "(SELECT cos(radians($2)) * cos(radians($1)) AS a, cos(radians($2)) * sin(radians($1)) AS b, "
      "sin(radians($2)) AS c) AS u) AS v)"),
@@ -80,7 +82,8 @@ _SPHERE: tuple[tuple[str, str, str], ...] = (
     ("vo_cell_centre(integer, bigint)", "float8[]",
      "(SELECT ARRAY[degrees(long(p)), degrees(lat(p))] FROM center_of_healpix_nest($1, $2) AS p)"),
     ("vo_poly(float8[])", "spoly",
-     "(SELECT CASE WHEN array_position($1, NULL) IS NULL THEN ('{' || string_agg('(' || $1[i]::numeric || 'd,' || $1[i + 1]::numeric || 'd)', ',' "
+     "(SELECT CASE WHEN array_position($1, NULL) IS NULL THEN ('{' || string_agg('(' || "
+     "$1[i]::numeric || 'd,' || $1[i + 1]::numeric || 'd)', ',' "
      "ORDER BY i) || '}')::spoly END FROM generate_series(2, array_length($1, 1) - 1, 2) AS i)"),
     ("vo_round_of(float8[])", "scircle",
      f"scircle({SPOINT.format('$1[2]', '$1[3]')}, radians(coalesce($1[4], 0)))"),
