@@ -73,11 +73,13 @@ def vo(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vo]:
 class serving:
     """A server in a thread for as long as the block lasts; its address is given."""
 
-    def __init__(self, site: Site, people: Path, settings: VoSettings = SETTINGS) -> None:
+    def __init__(
+        self, site: Site, people: Path, settings: VoSettings = SETTINGS, **more: object
+    ) -> None:
         self.listener = listening_socket("127.0.0.1", 0)
         port = int(self.listener.getsockname()[1])
         self.base = f"http://127.0.0.1:{port}"
-        app = create_app(site.archive, people, token=TOKEN, port=port, vo=settings)
+        app = create_app(site.archive, people, token=TOKEN, port=port, vo=settings, **more)
         config = uvicorn.Config(app, log_config=None, ws="none", timeout_graceful_shutdown=1)
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, args=([self.listener],), daemon=True)
