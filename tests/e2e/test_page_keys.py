@@ -18,8 +18,8 @@ PLACES = {"1": "/", "2": "/map", "3": "/object", "4": "/outliers", "5": "/compar
 LETTERS = dict(zip("smoucj", PLACES.values(), strict=True))
 SIGNS = {"↑": "ArrowUp", "↓": "ArrowDown", "←": "ArrowLeft", "→": "ArrowRight", "Esc": "Escape",
          "Del": "Delete", "PgUp": "PageUp", "PgDn": "PageDown", "Ctrl": "Control"}  # fmt: skip
-NOT_ALONE = ("Open a file", "Leave the text field")
-"""Opens a dialog of the operating system; works in a text field only."""
+NOT_ALONE = ("Open a file", "Leave the text field", "Send to other programs")
+"""Opens a dialog of the operating system; works in a text field only; asks a hub outside."""
 
 
 def listed(page: Page) -> dict[str, list[str]]:
