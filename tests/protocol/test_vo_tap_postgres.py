@@ -6,10 +6,14 @@ import contextlib
 import math
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
+import httpx
 import pyarrow as pa
 import pytest
+from serve_client import TOKEN
+from vo_site import SETTINGS, serving
 
 from spectrarium.domain.errors import SpectrariumError, TransientError, UsageError
 from spectrarium.publish.postgres_store import connected
@@ -174,6 +178,24 @@ def test_many_at_once(pair: Any) -> None:
         t.join(60)
     assert len(found) == 12
     assert all(f == found[0] for f in found)
+
+
+def test_a_server_of_ours_asks_it(site: Any, postgres: Any, tmp_path: Any) -> None:
+    settings = replace(SETTINGS, database=postgres.database("served", True))
+    with serving(site, tmp_path / "people.sqlite", settings) as base:
+        query = {
+            "LANG": "ADQL",
+            "RESPONSEFORMAT": "csv",
+            "QUERY": "SELECT COUNT(*) AS n FROM "
+            "ivoa.obscore WHERE CONTAINS(POINT(s_ra, s_dec), CIRCLE(0, 0, 180)) = 1",
+        }
+        answer = httpx.get(f"{base}/vo/tap/sync", params=query, timeout=60,
+                           headers={"Authorization": f"Bearer {TOKEN}"})  # fmt: skip
+        assert answer.status_code == 200, answer.text
+        assert int(answer.text.split()[1]) > 90
+    with contextlib.closing(connected(postgres.address("served"))) as connection:
+        assert connection.run("SELECT COUNT(*) FROM pg_tables WHERE tablename = 'ivoa.obscore'") \
+            == [[1]]  # fmt: skip
 
 
 def test_a_server_that_went_away_is_come_back_to(site: Any, postgres: Any) -> None:

@@ -21,13 +21,14 @@ from ..domain.errors import InternalError, SpectrariumError, TransientError, Usa
 from ..run.table_rows import DID
 from .adql import SIMILARITY, translate
 from .adql_scope import quoted
-from .adql_values import OutColumn
+from .adql_values import Translated
 from .postgres_store import PostgresStore, put, said
 from .tap import AT_ONCE, READING_S, Query
 from .tap_answer import Cut, columns_of
 from .tap_results import Rows
 from .tap_tables import ArchiveTables, catalogue_of
 from .tap_watch import Watch
+from .votable_rows import is_list
 
 BATCH_ROWS = 10_000
 _TYPES = {
@@ -88,19 +89,11 @@ class PostgresEngine:
             after.callback(self._turns.release)
             after.enter_context(_Counted(self))
             self._store.use({t for t in translated.tables if t in self.tables.all} | calls.tables)
-            rows = self._answer(query, translated.sql, after)
-            batches, kinds, cut = rows
-            first = next(batches, None)
-            known = {**self.tables.all, **query.uploads}
-            columns = columns_of(translated, pa.schema(_fields(translated.columns, kinds)), known)
-            wide = frozenset(c.name for c in columns if c.type == pa.string())
-            made = Rows(columns, _chained(first, batches), wide, lambda: cut.overflowed)
-            made.close = after.pop_all().close
-        return made
+            rows = self._answer(query, translated, after)
+            rows.close = after.pop_all().close
+        return rows
 
-    def _answer(
-        self, query: Query, sql: str, after: ExitStack
-    ) -> tuple[Iterator[pa.RecordBatch], list[pa.DataType], Cut]:
+    def _answer(self, query: Query, translated: Translated, after: ExitStack) -> Rows:
         connection = self._store.connection()
         after.callback(connection.close)
         pid = int(connection.run("SELECT pg_backend_pid()")[0][0])
@@ -111,16 +104,20 @@ class PostgresEngine:
                 put(connection, name, table.arrow(), temporary=True)
             connection.run("BEGIN TRANSACTION READ ONLY")
             connection.run(f"SET LOCAL statement_timeout = {int(query.most_s * 1000) + 5000}")
-            connection.execute_simple(f"DECLARE answer NO SCROLL CURSOR FOR {sql}")
+            connection.execute_simple(f"DECLARE answer NO SCROLL CURSOR FOR {translated.sql}")
             begun = connection.execute_simple(f"FETCH {BATCH_ROWS} FROM answer")
         except Exception as error:  # what the database throws
             raise _in_words(error, watch) from error
         watch.relax(READING_S)
         kinds = [_TYPES.get(int(c["type_oid"]), pa.string()) for c in begun.columns]
-        names = [str(c["name"]) for c in begun.columns]
-        schema = pa.schema(list(zip(names, kinds, strict=True)))
-        cut = Cut(_fetched(connection, begun.rows, schema, watch), query.maxrec)
-        return cut.batches(), kinds, cut
+        schema = pa.schema([(c.name, k) for c, k in zip(translated.columns, kinds, strict=True)])
+        columns = columns_of(translated, schema, {**self.tables.all, **query.uploads})
+        typed = pa.schema([(c.name, c.type) for c in columns])
+        fetched = _fetched(connection, begun.rows, typed, watch)
+        cut = Cut(reader=fetched, columns=columns, most=query.maxrec)
+        batches = cut.batches()
+        wide = frozenset(c.name for c in columns if c.type == pa.string())
+        return Rows(columns, _chained(next(batches, None), batches), wide, lambda: cut.overflowed)
 
     def holds(self, table: str, did: str) -> bool:
         """Whether a table of vectors has one of an observation."""
@@ -188,10 +185,6 @@ def _name(tables: ArchiveTables) -> str:
     return "|".join(map(str, parts))
 
 
-def _fields(columns: Sequence[OutColumn], kinds: Sequence[pa.DataType]) -> list[pa.Field]:
-    return [pa.field(c.name, k) for c, k in zip(columns, kinds, strict=True)]
-
-
 def _fetched(
     connection: Any, rows: list[list[Any]], schema: pa.Schema, watch: Watch
 ) -> Iterator[pa.RecordBatch]:
@@ -210,7 +203,7 @@ def _fetched(
 def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
     if pa.types.is_string(kind):
         return pa.array([None if v is None else str(v) for v in values], kind)
-    if pa.types.is_list(kind) and pa.types.is_floating(kind.value_type):
+    if is_list(kind) and pa.types.is_floating(kind.value_type):
         return pa.array([None if v is None else [None if x is None else float(x) for x in v]
                          for v in values], kind)  # fmt: skip
     if pa.types.is_floating(kind):

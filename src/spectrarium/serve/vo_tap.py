@@ -17,6 +17,7 @@ from ..publish.dali import DaliError, Params, maxrec
 from ..publish.publisher import Publisher
 from ..publish.tap import Engine, Query
 from ..publish.tap_fetch import FetchLimits, fetched
+from ..publish.tap_postgres import PostgresEngine
 from ..publish.tap_results import Format, Rows, format_named, written
 from ..publish.tap_tables import ArchiveTables
 from ..publish.tap_upload import UploadLimits, uploaded
@@ -41,14 +42,18 @@ _Key = tuple[int, Visibility, Publisher]
 
 @dataclass(slots=True)
 class _Open:
-    engine: Engine
+    engine: Engine | PostgresEngine
     users: int = 0
 
 
 class Engines:
-    """The databases of archive versions, each made when it is first asked."""
+    """The databases of archive versions, each made when it is first asked.
 
-    def __init__(self) -> None:
+    database : address of a PostgreSQL server that holds them; empty = embedded ones
+    """
+
+    def __init__(self, database: str = "") -> None:
+        self._database = database
         self._lock = threading.Lock()
         self._open: OrderedDict[_Key, _Open] = OrderedDict()
 
@@ -78,7 +83,9 @@ class Engines:
         with self._lock:
             one = self._open.get(key)
             if one is None:
-                one = self._open[key] = _Open(Engine(ArchiveTables(archive, publisher)))
+                tables = ArchiveTables(archive, publisher)
+                made = PostgresEngine(tables, self._database) if self._database else Engine(tables)
+                one = self._open[key] = _Open(made)
             self._open.move_to_end(key)
             one.users += 1
             self._make_room()
@@ -108,7 +115,7 @@ class Engines:
 
 def engines_of(served: Served) -> Engines:
     """The databases of a server."""
-    return served.kept("tap_engines", Engines)
+    return served.kept("tap_engines", lambda: Engines(served.vo.database))
 
 
 # what is asked --------------------------------------------------------------------------------
