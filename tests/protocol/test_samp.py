@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -205,8 +207,10 @@ def test_rows_are_marked_both_ways(taker, site):
 def test_the_command_follows(taker, site):
     command = [sys.executable, "-m", "spectrarium.cli.main", "send", "-a", str(site.archive),
                "--where", "obs_collection = 'MOCK'", "--follow", "--json"]  # fmt: skip
+    # the tests themselves may have been started where Ctrl-C is ignored
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True) as process:  # fmt: skip
+                          text=True, preexec_fn=heard) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stdin is not None
         try:
@@ -222,7 +226,7 @@ def test_the_command_follows(taker, site):
             process.stdin.flush()
             assert taker.wait("table.highlight.row")["row"] == "8"
         finally:
-            process.send_signal(2)
+            process.send_signal(signal.SIGINT)
             assert process.wait(20) == 130
 
 
