@@ -126,6 +126,39 @@ def test_maxrec_and_overflow(vo):
     assert len(table(ask(vo, query, MAXREC=10**12)).array) == 98
 
 
+def test_values_of_every_type_please_votlint(vo, tmp_path):
+    query = """SELECT TOP 9 POINT(s_ra, s_dec) AS p, CIRCLE(s_ra, s_dec, 1) AS c, s_region,
+        POLYGON(10, 10, 20, 10, 20, 20) AS g, CAST('2020-01-01T00:00:00' AS TIMESTAMP) AS ts,
+        'α' || obs_id AS w, 1.5 AS d, 2 AS i, NULL AS nothing, em_xel, IN_UNIT(em_min, 'nm') AS nm
+        FROM ivoa.obscore ORDER BY obs_id"""
+    for form in ("votable", "votable/td"):
+        answer = ask(vo, query, RESPONSEFORMAT=form)
+        content = answer.content
+        if (
+            form == "votable"
+        ):  # votlint 3.4.7 loses its place in binary polygons, which stilts reads
+            content = content.replace(b' xtype="polygon"', b"")
+        votlint(content, tmp_path)
+        found = table(answer)
+        said = {f.name: (f.datatype, f.arraysize, f.xtype, str(f.unit or "")) for f in found.fields}
+        assert said["p"] == ("double", "2", "point", "deg")
+        assert said["c"] == ("double", "3", "circle", "deg")
+        assert said["g"] == ("double", "*", "polygon", "deg")
+        assert said["ts"] == ("char", "*", "timestamp", "")
+        assert said["w"][0] == "unicodeChar"
+        assert said["nm"] == ("double", None, None, "nm")
+        read = found.to_table(use_names_over_ids=True)
+        assert read["w"][0].startswith("α")
+        np.testing.assert_allclose(read["g"][0], [10, 10, 20, 10, 20, 20])
+        assert str(read["ts"][0]) == "2020-01-01T00:00:00.000"
+    for form in ("csv", "tsv", "text", "json", "fits", "parquet"):
+        assert ask(vo, query, RESPONSEFORMAT=form).status_code == 200
+    answer = ask(vo, "SELECT ivo_histogram(snr, 0, 100, 4) AS h, count(*) AS n, avg(snr) AS m "
+                 "FROM ivoa.obscore")  # fmt: skip
+    votlint(answer.content, tmp_path)
+    assert sum(table(answer).array["h"][0]) == 98
+
+
 def test_no_rows_and_no_values(vo, tmp_path):
     answer = ask(vo, "SELECT * FROM spectra.observations WHERE s_ra > 1000")
     assert len(table(answer).array) == 0

@@ -19,6 +19,7 @@ from spectrarium.publish.tap import Engine, Query
 from spectrarium.publish.tap_results import format_named, written
 from spectrarium.publish.tap_store import StoreLimits
 from spectrarium.publish.tap_tables import ArchiveTables
+from spectrarium.publish.tap_watch import _WATCHER
 from spectrarium.serve.vo_settings import VoSettings
 from spectrarium.serve.vo_tap import Engines
 
@@ -207,7 +208,8 @@ def test_threads_of_queries_are_all_gone(small):
         run(small, "SELECT TOP 1 obs_id FROM ivoa.obscore")
         rows = small.run(Query("SELECT obs_id FROM ivoa.obscore", 1))
         rows.close()
-    assert not [t for t in threading.enumerate() if t.name == "tap-watch"]
+    assert len([t for t in threading.enumerate() if t.name == "tap-watch"]) <= 1
+    assert not _WATCHER._watches
     assert small.idle
 
 

@@ -106,7 +106,9 @@ class Engine:
                 sql = self._with_uploads(sql, query, cursor, after)
             reader = cursor.sql(sql).to_arrow_reader(BATCH_ROWS)
             after.callback(reader.close)
-            cut = Cut(reader, query.maxrec)
+            known = {**self.tables.all, **query.uploads}
+            columns = columns_of(translated, reader.schema, known)
+            cut = Cut(reader, columns, query.maxrec)
             batches = _guarded(cut.batches(), watch)
             first = next(batches, None)
         except SpectrariumError:
@@ -114,8 +116,7 @@ class Engine:
         except Exception as error:  # what the database throws
             raise _in_words(error, watch) from error
         watch.relax(READING_S)
-        known = {**self.tables.all, **query.uploads}
-        return Rows(columns_of(translated, reader.schema, known), _chained(first, batches),
+        return Rows(columns, _chained(first, batches),
                     wide_names(translated, query, wide), lambda: cut.overflowed)  # fmt: skip
 
     def _with_similarity(

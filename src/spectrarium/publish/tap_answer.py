@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from ..run.table_columns import Column, VoTable, served, served_type
-from .votable_rows import is_list
+from .votable_rows import NUMBERS, is_list
 
 if TYPE_CHECKING:
     from .adql import Translated
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 
 class Cut:
-    """Rows of a reader up to `most`, in the types that results have.
+    """Rows of a reader up to `most`, in the types of their columns.
 
-    overflowed : whether there were more, once the rows are read
+    columns : of the answer · overflowed : whether there were more, once the rows are read
     """
 
-    def __init__(self, reader: Any, most: int) -> None:
+    def __init__(self, reader: Any, columns: Sequence[Column], most: int) -> None:
         self._reader = reader
         self._most = most
+        self._kinds = [c.type for c in columns]
         self.overflowed = False
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -36,27 +37,31 @@ class Cut:
                 batch = batch.slice(0, left)
             left -= batch.num_rows
             if batch.num_rows:
-                yield result_batch(batch)
+                yield _as_declared(batch, self._kinds)
             if self.overflowed:
                 return
 
 
-def result_type(kind: pa.DataType) -> pa.DataType:
+_LENGTHS = {"point": 2, "circle": 3}
+"""Numbers of DALI's shapes that have always as many."""
+
+
+def _result_type(kind: pa.DataType, xtype: str) -> pa.DataType:
     """The type in which results have a column: vectors stay vectors."""
-    if is_list(kind) and pa.types.is_floating(kind.value_type):
-        return kind
+    if is_list(kind) and kind.value_type in NUMBERS:
+        length = _LENGTHS.get(xtype)
+        return kind if length is None else pa.list_(kind.value_type, length)
     return served_type(kind)
 
 
-def result_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Rows in the types of `result_type`; NaN is null."""
+def _as_declared(batch: pa.RecordBatch, kinds: Sequence[pa.DataType]) -> pa.RecordBatch:
+    """Rows in these types; NaN is null."""
     arrays = []
-    for column in batch.columns:
-        wanted = result_type(column.type)
-        if column.type != wanted or pa.types.is_floating(wanted):
-            made = served(column)
-            column = made.combine_chunks() if made.num_chunks != 1 else made.chunk(0)
-        arrays.append(column if column.type == wanted else column.cast(wanted))
+    for array, kind in zip(batch.columns, kinds, strict=True):
+        if not is_list(kind) and (array.type != kind or pa.types.is_floating(kind)):
+            made = served(array)
+            array = made.combine_chunks() if made.num_chunks != 1 else made.chunk(0)
+        arrays.append(array if array.type == kind else array.cast(kind))
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
 
 
@@ -66,7 +71,7 @@ def columns_of(
     """Columns of an answer, under the names that the query gives, described as their sources."""
     out = []
     for said, field in zip(translated.columns, schema, strict=True):
-        kind = result_type(field.type)
+        kind = _result_type(field.type, said.meta.xtype)
         source = _source(said.source, tables)
         if source is None:
             meta = said.meta

@@ -17,6 +17,7 @@ from .tap_schema import votable_type
 from .tap_texts import csv_pieces, json_pieces, plain_pieces, tsv_pieces
 from .units import vounit
 from .votable import Field, document, info
+from .votable_rows import is_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ def fields_of(rows: Rows) -> list[Field]:
     out = []
     for column in rows.columns:
         datatype, arraysize, xtype = votable_type(column)
-        if datatype == "char" and column.name in rows.wide:
+        if datatype == "char" and is_text(column.type) and column.name in rows.wide:
             datatype = "unicodeChar"
         unit = column.unit and (vounit(column.unit) or column.unit)
         out.append(Field(

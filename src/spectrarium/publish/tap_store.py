@@ -23,11 +23,12 @@ from .votable_rows import is_text
 
 @dataclass(frozen=True, slots=True)
 class StoreLimits:
-    """kept_bytes : of tables kept for the next query · memory_mib : of the whole database
-    threads : of all queries together; 0 = as many as there are processors, up to 8"""
+    """kept_bytes : of tables kept for the next query · memory_mib : of the whole database; 0 = a
+    third of the machine's, up to 8 GiB · threads : of all queries together; 0 = as many as there
+    are processors, up to 8"""
 
     kept_bytes: int = 2 << 30
-    memory_mib: int = 6144
+    memory_mib: int = 0
     threads: int = 0
 
 
@@ -58,7 +59,7 @@ class Store:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._uploads = 0
         self._connection = duckdb.connect(":memory:", config={
-            "memory_limit": f"{limits.memory_mib}MiB", "temp_directory": "",
+            "memory_limit": f"{limits.memory_mib or _third_mib()}MiB", "temp_directory": "",
             "threads": limits.threads or min(8, os.cpu_count() or 1),
             "autoinstall_known_extensions": False, "autoload_known_extensions": False,
             "allow_community_extensions": False, "python_enable_replacements": False,
@@ -155,6 +156,15 @@ class Store:
         cursor = self._connection.cursor()
         cursor.execute(f"DETACH {catalogue}")
         cursor.close()
+
+
+def _third_mib() -> int:
+    """A third of the machine's memory, MiB, up to 8 GiB; 2 GiB where it does not say."""
+    try:
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not POSIX
+        return 2048
+    return min(8192, max(512, whole // 3 >> 20))
 
 
 def put(cursor: Any, name: str, table: pa.Table) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -9,11 +10,14 @@ from typing import Any
 
 from ..domain.errors import SpectrariumError, TransientError, UsageError
 
+log = logging.getLogger(__name__)
 POLL_S = 0.05
+IDLE = 100
+"""After so many looks at nothing the thread ends."""
 
 
 class Watch:
-    """Interrupts a connection at its deadline or when it is cancelled; from a thread of its own.
+    """Interrupts a connection at its deadline or when it is cancelled; one thread looks after all.
 
     interrupt : ends what the connection does · most_s : until `relax` or `stop` is called
     cancelled : asked every `POLL_S` seconds
@@ -26,29 +30,70 @@ class Watch:
         self._most_s = most_s
         self._deadline = time.monotonic() + most_s
         self._cancelled = cancelled
-        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._over = False
         self.reason: SpectrariumError | None = None
-        self._thread = threading.Thread(target=self._look, name="tap-watch", daemon=True)
-        self._thread.start()
+        _WATCHER.add(self)
 
-    def _look(self) -> None:
-        while not self._over.wait(POLL_S):
-            if self.reason is None and self._cancelled():
-                self.reason = TransientError("the query was cancelled", code="cancelled")
-            elif self.reason is None and time.monotonic() > self._deadline:
-                self.reason = UsageError(
-                    f"the query took longer than {self._most_s:g} s", code="query_timeout",
-                    remedy="ask for less, use indexed columns, or run it in the background (async)",
-                )  # fmt: skip
-            if self.reason is not None:
-                self._interrupt()  # again and again: one before it began would be lost
+    def look(self) -> None:
+        """Interrupt if it is time to."""
+        if self.reason is None and time.monotonic() > self._deadline:
+            self.reason = UsageError(
+                f"the query took longer than {self._most_s:g} s", code="query_timeout",
+                remedy="ask for less, use indexed columns, or run it in the background (async)",
+            )  # fmt: skip
+        elif self.reason is None and self._cancelled():
+            self.reason = TransientError("the query was cancelled", code="cancelled")
+        if self.reason is not None:
+            with self._lock:  # again and again: one before it began would be lost
+                if not self._over:
+                    self._interrupt()
 
     def relax(self, most_s: float) -> None:
         """From now on so many seconds: the answer has begun, and the client reads it."""
         self._deadline = time.monotonic() + most_s
 
     def stop(self) -> None:
-        """Look no longer; returns when the thread is over."""
-        self._over.set()
-        if self._thread is not threading.current_thread():
-            self._thread.join()
+        """Interrupt no longer: on return the connection may be closed."""
+        with self._lock:
+            self._over = True
+        _WATCHER.remove(self)
+
+
+class _Watcher:
+    """The thread that looks, as long as there is something to look at."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watches: set[Watch] = set()
+        self._thread: threading.Thread | None = None
+
+    def add(self, watch: Watch) -> None:
+        with self._lock:
+            self._watches.add(watch)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="tap-watch", daemon=True)
+                self._thread.start()
+
+    def remove(self, watch: Watch) -> None:
+        with self._lock:
+            self._watches.discard(watch)
+
+    def _run(self) -> None:
+        idle = 0
+        while True:
+            time.sleep(POLL_S)
+            with self._lock:
+                mine = list(self._watches)
+                idle = 0 if mine else idle + 1
+                if idle > IDLE:
+                    self._thread = None
+                    return
+            for watch in mine:
+                try:
+                    watch.look()
+                except Exception:  # one that cannot be looked at must not end the others' limits
+                    log.exception("a query could not be watched")
+
+
+_WATCHER = _Watcher()
