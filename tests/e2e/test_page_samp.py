@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from astropy.table import Table
 from page_browser import THEMES, Seen, Serving
 from page_steps import chip, columns, select_found, selected
 from playwright.sync_api import Locator, Page, expect
+from required import need
 from samp_desk import LOADS, WEB_PORT, Consent, Program, hub, javas_hub, until
 
 pytestmark = [
@@ -31,13 +33,21 @@ NOBODY = ["ERR_CONNECTION_REFUSED", "ERR_FAILED", "ERR_CONNECTION_RESET",
 
 @pytest.fixture
 def free_port() -> None:
-    """The port of SAMP's web profile: there is only this one."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", WEB_PORT))
-        except OSError:
-            pytest.skip(f"port {WEB_PORT}, the only one of SAMP's web profile, is taken")
+    """The port of SAMP's web profile: there is only this one, and a hub leaves it slowly."""
+
+    def free() -> bool:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", WEB_PORT))
+            except OSError:
+                return False
+        return True
+
+    end = time.monotonic() + 60
+    while not free() and time.monotonic() < end:
+        time.sleep(0.2)
+    need("page", free(), f"port {WEB_PORT}, the only one of SAMP's web profile, is taken")
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 /** Keys of the map. */
+import { flushSync } from "svelte";
 import type { Binding } from "../lib/keys.svelte";
 import { selection } from "../lib/selection.svelte";
 import type { MapModel } from "./model.svelte";
@@ -14,6 +15,11 @@ export function mapKeys(
     root().querySelectorAll<HTMLElement>(".area")[model.layout === 1 ? 0 : model.active]?.focus();
   };
   const focus = (selector: string) => root().querySelector<HTMLElement>(selector)?.focus();
+  // At once: the next key that is typed has to find the focus there.
+  const side = (selector: string) => {
+    flushSync(() => model.setSide(true));
+    focus(selector);
+  };
   return [
     { keys: "v", about: "Pan", run: () => model.setTool("pan") },
     { keys: "l", about: "Lasso", run: () => model.setTool("lasso") },
@@ -36,10 +42,10 @@ export function mapKeys(
     { keys: "x", about: "Choose what the active view shows", run: () => focusMenu(root(), model.active) },
     { keys: "w", about: "One, two or four views", run: () => model.setLayout(model.layout === 1 ? 2 : model.layout === 2 ? 4 : 1) },
     { keys: "m", about: "Points or means", run: () => model.setMean(!model.mean), when: () => model.canMean && model.gl },
-    { keys: "c", about: "Choose the colour", run: () => (model.setSide(true), setTimeout(() => focus(".colour input"))) },
+    { keys: "c", about: "Choose the colour", run: () => side(".colour input") },
     { keys: "k", about: "Show or hide colour and selection", run: () => model.setSide(!model.side) },
     { keys: "d", about: "Spectra, histograms or nothing below", run: () => model.setDock(model.dock === "stack" ? "histograms" : model.dock === "histograms" ? "none" : "stack") },
-    { keys: "t", about: "Go to the list of members", run: () => (model.setSide(true), setTimeout(() => focus(".members .lines"))) },
+    { keys: "t", about: "Go to the list of members", run: () => side(".members .lines") },
   ];
 }
 
