@@ -18,3 +18,12 @@ def data_dir() -> Path:
     text = os.environ.get("SPECTRARIUM_DATA", "")
     need("data", bool(text) and Path(text).is_dir(), "SPECTRARIUM_DATA names no folder")
     return Path(text)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """See that groups of tests stay together: xdist once ceased to, without a word."""
+    if getattr(config.option, "loadgroup", False):
+        for item in items:
+            if item.get_closest_marker("xdist_group") and "@" not in item.nodeid:
+                raise pytest.UsageError("pytest-xdist does not heed xdist_group with this pytest")

@@ -43,8 +43,17 @@ class Server:
             connection.run(f"CREATE DATABASE {name}")
         if sphere:
             with contextlib.closing(self.connect(name)) as connection:
-                connection.run("CREATE EXTENSION pg_sphere")
+                self._add_sphere(connection)
         return self.address(name)
+
+
+    def _add_sphere(self, connection: Any) -> None:
+        import pg8000.native
+
+        try:
+            connection.run("CREATE EXTENSION pg_sphere")
+        except pg8000.native.DatabaseError as error:  # pgSphere 1.1.1 on PostgreSQL 15.20
+            pytest.skip(f"this PostgreSQL does not take this pgSphere: {error}")
 
 
 def _programs() -> Path | None:
@@ -62,8 +71,8 @@ def _sphere_there(programs: Path) -> bool:
     return any((s / "extension" / "pg_sphere.control").exists() for s in shares)
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
+@contextlib.contextmanager
+def running() -> Iterator[Server]:
     """The server; skips where PostgreSQL or pgSphere is not installed."""
     programs = _programs()
     need("postgres", programs is not None, "PostgreSQL is not installed")
@@ -90,3 +99,10 @@ def postgres() -> Iterator[Server]:
         subprocess.run([programs / "pg_ctl", "-D", folder / "data", "-m", "immediate", "-w",
                         "stop"], check=False, **run)  # fmt: skip
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """The server of all tests of a process."""
+    with running() as server:
+        yield server
