@@ -18,8 +18,7 @@ from vo_site import AUTHORITY, Vo, serving, stilts, votlint
 import spectrarium as sp
 from spectrarium.domain.errors import TransientError
 from spectrarium.publish.dali import DaliError, Params
-from spectrarium.publish.dali_shapes import contains
-from spectrarium.publish.dali_values import Circle, Polygon, Range
+from spectrarium.publish.dali_values import Circle, Polygon, Range, contains
 from spectrarium.publish.publisher import Publisher
 from spectrarium.serve.vo_soda import soda_files, soda_work
 

@@ -87,6 +87,8 @@ def test_frames(vo, truth):
     ({"REDSHIFT": "/0.1,1/"}, lambda t: (t.redshift <= 0.1) | (t.redshift >= 1)),
     ({"TARGETCLASS": "star"}, lambda t: t.target_class.str.lower() == "star"),
     ({"COLLECTION": "ODD"}, lambda t: t.obs_collection == "ODD"),
+    ({"WAVECALIB": "relative"}, lambda t: t.snr.isnull() & t.snr.notnull()),
+    ({"WAVECALIB": "calibrated,relative"}, lambda t: t.em_min > 0),
     ({"FLUXCALIB": "relative"}, lambda t: t.flux_calibration.str.upper() == "RELATIVE"),
     ({"FLUXCALIB": "any", "WAVECALIB": "absolute"}, lambda t: t.snr > -1e9),
     ({"MTIME": "/2001-01-01"}, lambda t: t.snr > 1e9),
@@ -138,6 +140,7 @@ def test_limits_and_overflow(vo, truth):
     {"BAND": "1e-7/2e-7;source"}, {"BAND": "-1/-2"}, {"TIME": "yesterday"}, {"TIME": "2020-13-01"},
     {"TIME": "2022/2020"}, {"SNR": "high"}, {"REDSHIFT": "1/0"}, {"FORMAT": "image/gif"},
     {"MAXREC": "-1"}, {"MAXREC": "1.5"}, {"TOP": "0"}, {"TOP": "many"}, {"FLUXCALIB": "nice"},
+    {"WAVECALIB": "nice"},
     {"VERSION": "2.0"}, {"MTIME": "x"}, {"BAND": ",".join(["1/2"] * 5000)}, {"POS": "9" * 200_000},
     {"SPECRP": "1e999"}, {"TARGETNAME": "\x00"},
 ])  # fmt: skip

@@ -49,7 +49,8 @@ _MADE = frozenset({"id", "ra", "dec", "distance", "access_url"})
 
 def cone_of(params: Params) -> tuple[float, float, float, int]:
     """(ra, dec, radius in deg, verbosity). Raises DaliError."""
-    params.need("RA"), params.need("DEC"), params.need("SR")
+    for name in ("RA", "DEC", "SR"):
+        params.need(name)
     ra = params.number("RA", least=-360.0, most=360.0)
     dec = params.number("DEC", least=-90.0, most=90.0)
     radius = params.number("SR", least=0.0, most=RADIUS_MOST)

@@ -9,8 +9,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from astropy.time import Time
 
+from . import shapes
 from .dali import DaliError, finite
 
 Interval = tuple[float, float]
@@ -188,3 +190,20 @@ def time_ranges(text: str, what: str = "TIME") -> list[Interval]:
         last = (end_mjd(hi, what) if hi else math.inf) if slash else end_mjd(lo, what)
         out.append(_rising(first, last, what))
     return out
+
+
+def contains(shape: Shape, ra: float, dec: float) -> bool:
+    """Whether a place (ICRS, deg) lies in a shape, its border included.
+
+    A range with lon1 > lon2 goes through 0. Source: IVOA DALI 1.1, 3.3.
+    """
+    if isinstance(shape, Range):
+        (west, east), (south, north) = shape.ra, shape.dec
+        if not south <= dec <= north:
+            return False
+        return west <= ra <= east if west <= east else ra >= west or ra <= east
+    found = (
+        shapes.Shape("circle", (shape.ra, shape.dec, shape.radius)) if isinstance(shape, Circle)
+        else shapes.Shape("polygon", tuple(v for corner in shape.corners for v in corner))
+    )  # fmt: skip
+    return bool(shapes.inside(np.array([ra]), np.array([dec]), found)[0])

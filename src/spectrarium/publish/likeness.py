@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from . import votable
 from .dali import LINKS, VOTABLE
+from .obscore import OBSCORE
 from .publisher import Publisher
 from .soda import service
 from .votable import Field, param
@@ -40,44 +41,26 @@ _BASE: tuple[tuple[Field, pa.DataType], ...] = (
     (Field("access_format", "char", "*", ucd="meta.code.mime", utype="obscore:Access.format",
            about="Type of access_url"), pa.string()),
 )  # fmt: skip
+_OBSCORE = {column.name: column for column in OBSCORE}
+
+
+def _of_obscore(name: str) -> tuple[Field, pa.DataType]:
+    """A column as ObsCore describes it."""
+    c = _OBSCORE[name]
+    kind, size = ("unicodeChar", "*") if c.type == pa.string() else ("double", "")
+    return Field(name, kind, size, unit=c.unit, ucd=c.ucd, utype=c.utype, about=c.about), c.type
+
+
+COLUMNS = ("obs_collection", "obs_id", "target_name", "s_ra", "s_dec", "t_min", "t_max", "em_min",
+           "em_max", "em_res_power", "instrument_name")  # fmt: skip
+"""Catalogue columns that `table` wants of each answer."""
 _RECORD: tuple[tuple[Field, pa.DataType], ...] = (
-    (Field("obs_collection", "unicodeChar", "*", ucd="meta.id",
-           utype="obscore:DataID.Collection", about="Survey or instrument product"), pa.string()),
-    (Field("obs_id", "unicodeChar", "*", ucd="meta.id", utype="obscore:DataID.observationID",
-           about="The survey's own identifier"), pa.string()),
-    (Field("target_name", "unicodeChar", "*", ucd="meta.id;src", utype="obscore:Target.name",
-           about="Object observed"), pa.string()),
-    (Field("s_ra", "double", unit="deg", ucd="pos.eq.ra",
-           utype="obscore:Char.SpatialAxis.Coverage.Location.Coord.Position2D.Value2.C1",
-           about="Right ascension, ICRS"), pa.float64()),
-    (Field("s_dec", "double", unit="deg", ucd="pos.eq.dec",
-           utype="obscore:Char.SpatialAxis.Coverage.Location.Coord.Position2D.Value2.C2",
-           about="Declination, ICRS"), pa.float64()),
-    (Field("t_min", "double", unit="d", ucd="time.start;obs.exposure",
-           utype="obscore:Char.TimeAxis.Coverage.Bounds.Limits.StartTime",
-           about="Start, MJD (UTC)"), pa.float64()),
-    (Field("t_max", "double", unit="d", ucd="time.end;obs.exposure",
-           utype="obscore:Char.TimeAxis.Coverage.Bounds.Limits.StopTime",
-           about="End, MJD (UTC)"), pa.float64()),
-    (Field("em_min", "double", unit="m", ucd="em.wl;stat.min",
-           utype="obscore:Char.SpectralAxis.Coverage.Bounds.Limits.LoLimit",
-           about="Shortest wavelength"), pa.float64()),
-    (Field("em_max", "double", unit="m", ucd="em.wl;stat.max",
-           utype="obscore:Char.SpectralAxis.Coverage.Bounds.Limits.HiLimit",
-           about="Longest wavelength"), pa.float64()),
-    (Field("em_res_power", "double", ucd="spect.resolution",
-           utype="obscore:Char.SpectralAxis.Resolution.ResolPower.refVal",
-           about="Resolving power"), pa.float64()),
-    (Field("instrument_name", "unicodeChar", "*", ucd="meta.id;instr",
-           utype="obscore:Provenance.ObsConfig.Instrument.name", about="Instrument"),
-     pa.string()),
+    *map(_of_obscore, COLUMNS),
     (Field("redshift", "double", ucd="src.redshift", about="Redshift, where one is known"),
      pa.float64()),
     (Field("class", "unicodeChar", "*", ucd="src.class", about="Class, where one is known"),
      pa.string()),
 )  # fmt: skip
-COLUMNS = tuple(f.name for f, _ in _RECORD if f.name not in ("redshift", "class"))
-"""Catalogue columns that `table` wants of each answer."""
 
 
 def table(

@@ -18,8 +18,7 @@ from ..domain.errors import UsageError
 from ..run.cutouts import Filter
 from ..run.recast import FluxWish, Recast, Steps
 from .dali import DaliError, Params, finite
-from .dali_shapes import contains
-from .dali_values import Shape, circle, interval, polygon, position
+from .dali_values import Shape, circle, contains, interval, polygon, position
 from .publisher import identity_of
 
 IDS_MOST = 5000

@@ -51,6 +51,7 @@ _BANDS = {
 """Bands by name, m: Johnson's, and those of the registry."""
 _LEAST = {"SPECRP": "em_res_power", "SNR": "snr"}
 """A single value of these is the least that will do."""
+_WAVES_KNOWN = {"any", "calibrated", "absolute"}
 _TEXTS = {"TARGETNAME": "target_name", "TARGETCLASS": "target_class"}
 IGNORED = ("APERTURE", "SPATRES", "TIMERES", "VARAMPL")
 """Not known of the spectra here: they restrict nothing, and the answer says so."""
@@ -185,9 +186,11 @@ class Asked:
                 out.append(self._among(column, words))
         if words := _listed(params, "FLUXCALIB"):
             out.append(self._calibrated(words))
-        if (words := _listed(params, "WAVECALIB")) and not set(words) & {
-            "any", "calibrated", "absolute",
-        }:  # fmt: skip
+        words = _listed(params, "WAVECALIB")
+        if odd := set(words) - {*_WAVES_KNOWN, "relative", "uncalibrated"}:
+            raise DaliError(f"WAVECALIB is {min(odd)[:40]!r}", where="WAVECALIB",
+                            remedy="choose from: any, absolute, calibrated, relative")  # fmt: skip
+        if words and not set(words) & _WAVES_KNOWN:
             out.append(lambda rows: np.zeros(len(rows), bool))  # all spectra here are calibrated
         return out
 

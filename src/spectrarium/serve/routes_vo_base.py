@@ -1,7 +1,8 @@
-"""What stands at the root of the services: ``/vo``."""
+"""What stands at the root of the services, ``/vo``, and what each says of itself."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from starlette.responses import RedirectResponse, Response
@@ -23,6 +24,19 @@ def root(ask: VoAsk) -> Response:
 def availability(_: VoAsk) -> Response:
     """Whether the services answer."""
     return vo_xml(vosi.availability(STARTED))
+
+
+def of_itself(path: str, offered: Callable[[VoAsk], list[vosi.Capability]]) -> list[Route]:
+    """What a service at `path` says of itself: what it can do, and that it answers."""
+
+    @vo_answering(anyone=True)
+    def capabilities(ask: VoAsk) -> Response:
+        return vo_xml(vosi.capabilities(offered(ask)))
+
+    return [
+        Route(f"{path}/capabilities", capabilities, methods=["GET"]),
+        Route(f"{path}/availability", availability, methods=["GET"]),
+    ]
 
 
 ROUTES = [

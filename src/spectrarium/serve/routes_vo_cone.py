@@ -8,8 +8,8 @@ from starlette.routing import Route
 
 from ..publish import conesearch, vosi
 from ..publish.dali import maxrec
-from .routes_vo_base import STARTED
-from .vo_asking import VoAsk, vo_answering, vo_table, vo_xml
+from .routes_vo_base import of_itself
+from .vo_asking import VoAsk, vo_answering, vo_table
 
 
 @vo_answering(told=conesearch.told)
@@ -30,20 +30,7 @@ def offered(ask: VoAsk) -> list[vosi.Capability]:
     return conesearch.capability(ask.publisher.at("/vo/cone"), ask.settings.maxrec_most)
 
 
-@vo_answering(anyone=True)
-def capabilities(ask: VoAsk) -> Response:
-    """The capabilities document."""
-    return vo_xml(vosi.capabilities(offered(ask)))
-
-
-@vo_answering(anyone=True)
-def availability(_: VoAsk) -> Response:
-    """Whether it answers."""
-    return vo_xml(vosi.availability(STARTED))
-
-
 ROUTES = [
     Route("/vo/cone", query, methods=["GET", "POST"]),
-    Route("/vo/cone/capabilities", capabilities, methods=["GET"]),
-    Route("/vo/cone/availability", availability, methods=["GET"]),
+    *of_itself("/vo/cone", offered),
 ]

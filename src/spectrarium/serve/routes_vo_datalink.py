@@ -20,8 +20,8 @@ from ..run.cutouts import rows_named
 from ..run.explorer import candidates
 from ..run.record import SAME_ARCSEC, native_file
 from ..store.archive import Archive
-from .routes_vo_base import STARTED
-from .vo_asking import VoAsk, vo_answering, vo_table, vo_xml
+from .routes_vo_base import of_itself
+from .vo_asking import VoAsk, vo_answering, vo_table
 
 IDS_MOST = 1000
 _CALIBRATIONS = frozenset({"blaze", "telluric", "sky", "response", "throughput", "flat", "wdisp",
@@ -137,20 +137,7 @@ def offered(ask: VoAsk) -> list[vosi.Capability]:
     return [found, *vosi.own(base)]
 
 
-@vo_answering(anyone=True)
-def capabilities(ask: VoAsk) -> Response:
-    """The capabilities document."""
-    return vo_xml(vosi.capabilities(offered(ask)))
-
-
-@vo_answering(anyone=True)
-def availability(_: VoAsk) -> Response:
-    """Whether it answers."""
-    return vo_xml(vosi.availability(STARTED))
-
-
 ROUTES = [
     Route("/vo/datalink/links", link_list, methods=["GET", "POST"]),
-    Route("/vo/datalink/capabilities", capabilities, methods=["GET"]),
-    Route("/vo/datalink/availability", availability, methods=["GET"]),
+    *of_itself("/vo/datalink", offered),
 ]

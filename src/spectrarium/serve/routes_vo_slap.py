@@ -7,8 +7,8 @@ from starlette.routing import Route
 
 from ..publish import slap, vosi
 from ..publish.dali import maxrec
-from .routes_vo_base import STARTED
-from .vo_asking import VoAsk, vo_answering, vo_table, vo_xml
+from .routes_vo_base import of_itself
+from .vo_asking import VoAsk, vo_answering, vo_table
 
 
 @vo_answering(anyone=True)
@@ -25,20 +25,7 @@ def offered(ask: VoAsk) -> list[vosi.Capability]:
     return slap.capability(ask.publisher.at("/vo/slap"))
 
 
-@vo_answering(anyone=True)
-def capabilities(ask: VoAsk) -> Response:
-    """The capabilities document."""
-    return vo_xml(vosi.capabilities(offered(ask)))
-
-
-@vo_answering(anyone=True)
-def availability(_: VoAsk) -> Response:
-    """Whether it answers."""
-    return vo_xml(vosi.availability(STARTED))
-
-
 ROUTES = [
     Route("/vo/slap", query, methods=["GET", "POST"]),
-    Route("/vo/slap/capabilities", capabilities, methods=["GET"]),
-    Route("/vo/slap/availability", availability, methods=["GET"]),
+    *of_itself("/vo/slap", offered),
 ]

@@ -9,8 +9,8 @@ from ..publish import vosi
 from ..publish.dali import VOTABLE, DaliError
 from ..publish.soda import ASYNC, SYNC, error_text
 from ..publish.soda_query import soda_query
-from .routes_vo_base import STARTED
-from .vo_asking import VoAsk, vo_answering, vo_table, vo_xml
+from .routes_vo_base import of_itself
+from .vo_asking import VoAsk, vo_answering, vo_table
 from .vo_soda import answered
 
 
@@ -39,20 +39,7 @@ def offered(ask: VoAsk) -> list[vosi.Capability]:
     return [*found, *vosi.own(base)]
 
 
-@vo_answering(anyone=True)
-def capabilities(ask: VoAsk) -> Response:
-    """The capabilities document."""
-    return vo_xml(vosi.capabilities(offered(ask)))
-
-
-@vo_answering(anyone=True)
-def availability(_: VoAsk) -> Response:
-    """Whether it answers."""
-    return vo_xml(vosi.availability(STARTED))
-
-
 ROUTES = [
     Route("/vo/soda/sync", sync, methods=["GET", "POST"]),
-    Route("/vo/soda/capabilities", capabilities, methods=["GET"]),
-    Route("/vo/soda/availability", availability, methods=["GET"]),
+    *of_itself("/vo/soda", offered),
 ]

@@ -8,8 +8,8 @@ from starlette.routing import Route
 from ..publish import ssap, vosi
 from ..publish.dali import DaliError, maxrec
 from ..publish.ssap_query import Asked, wish_of
-from .routes_vo_base import STARTED
-from .vo_asking import VoAsk, vo_answering, vo_table, vo_xml
+from .routes_vo_base import of_itself
+from .vo_asking import VoAsk, vo_answering, vo_table
 
 
 @vo_answering
@@ -37,20 +37,7 @@ def offered(ask: VoAsk) -> list[vosi.Capability]:
                            ask.settings.maxrec)  # fmt: skip
 
 
-@vo_answering(anyone=True)
-def capabilities(ask: VoAsk) -> Response:
-    """The capabilities document."""
-    return vo_xml(vosi.capabilities(offered(ask)))
-
-
-@vo_answering(anyone=True)
-def availability(_: VoAsk) -> Response:
-    """Whether it answers."""
-    return vo_xml(vosi.availability(STARTED))
-
-
 ROUTES = [
     Route("/vo/ssap", query, methods=["GET", "POST"]),
-    Route("/vo/ssap/capabilities", capabilities, methods=["GET"]),
-    Route("/vo/ssap/availability", availability, methods=["GET"]),
+    *of_itself("/vo/ssap", offered),
 ]

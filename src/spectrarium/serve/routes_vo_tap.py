@@ -11,7 +11,7 @@ from ..publish.tap_capabilities import TapLimits, tap_capabilities
 from ..publish.tap_examples import examples_page
 from ..publish.tap_schema import one_table, tableset
 from ..publish.tap_tables import ArchiveTables
-from .routes_vo_base import STARTED
+from .routes_vo_base import of_itself
 from .vo_asking import VoAsk, vo_answering, vo_xml
 from .vo_tap import engines_of, tap_answer
 
@@ -48,18 +48,6 @@ def offered(ask: VoAsk) -> list[vosi.Capability]:
     return tap_capabilities(ask.publisher.at(BASE), limits)
 
 
-@vo_answering(anyone=True)
-def capabilities(ask: VoAsk) -> Response:
-    """The capabilities document."""
-    return vo_xml(vosi.capabilities(offered(ask)))
-
-
-@vo_answering(anyone=True)
-def availability(_: VoAsk) -> Response:
-    """Whether queries are answered."""
-    return vo_xml(vosi.availability(STARTED))
-
-
 @vo_answering(queries=True)
 def examples(ask: VoAsk) -> Response:
     """Queries to start from."""
@@ -83,7 +71,6 @@ ROUTES = [
     Route(f"{BASE}/sync", sync, methods=["GET", "POST"]),
     Route(f"{BASE}/tables", tables, methods=["GET"]),
     Route(f"{BASE}/tables/{{name}}", table, methods=["GET"]),
-    Route(f"{BASE}/capabilities", capabilities, methods=["GET"]),
-    Route(f"{BASE}/availability", availability, methods=["GET"]),
+    *of_itself(BASE, offered),
     Route(f"{BASE}/examples", examples, methods=["GET"]),
 ]
