@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from ..domain.errors import UsageError
+from ..domain.errors import SpectrariumError, UsageError
 from ..publish import uws
 from ..publish.dali import DaliError, Params
 from ..publish.dali_values import mjd
@@ -197,14 +197,13 @@ def _waiting(plain: Endpoint, kind: str) -> Endpoint:
     """
 
     async def endpoint(request: Request) -> Response:
-        asked = Params(request.query_params.multi_items())
-        if asked.one("WAIT") is None:
-            return await plain(request)
         try:
+            asked = Params(request.query_params.multi_items())
             seconds = asked.number("WAIT", least=-1.0)
         except DaliError as error:
             return vo_error(error)
-        assert seconds is not None
+        if seconds is None:
+            return await plain(request)
         most = WAIT_MOST_S if seconds < 0 else min(seconds, WAIT_MOST_S)
         wait = partial(_wait, request, kind, (asked.one("PHASE") or "").upper(), most)
         await anyio.to_thread.run_sync(wait, limiter=_WAITERS, abandon_on_cancel=True)
@@ -225,7 +224,7 @@ def _wait(request: Request, kind: str, phase: str, seconds: float) -> None:
         job = jobs.get(kind, id, owner)
         if job.phase in uws.ACTIVE and phase in ("", job.phase):
             jobs.wait(kind, id, owner, job.phase, seconds)
-    except UsageError:
+    except SpectrariumError:
         return  # the answer itself says why
 
 
