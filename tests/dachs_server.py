@@ -70,8 +70,10 @@ class Dachs:
     def serving(self) -> Iterator[None]:
         """Serve while the block lasts."""
         log = (self.folder / "serve.log").open("w")
-        with log, subprocess.Popen(["dachs", "serve", "debug"], env=self._env(), cwd=self.folder,
-                                   stdout=log, stderr=subprocess.STDOUT) as process:  # fmt: skip
+        with log, subprocess.Popen(
+            ["dachs", "serve", "start", "-f"], env=self._env(), cwd=self.folder, stdout=log,
+            stderr=subprocess.STDOUT,
+        ) as process:
             try:
                 self._wait(process)
                 yield

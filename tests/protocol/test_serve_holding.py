@@ -97,7 +97,8 @@ def test_an_archive_that_is_gone_is_told(fresh):
 
 
 def test_where_too_many_wait_the_next_is_sent_away(desk, monkeypatch):
-    monkeypatch.setattr("spectrarium.serve.asking.WAITING", 0)
+    for name in ("WAITING", "QUICK_WAITING"):
+        monkeypatch.setattr(f"spectrarium.serve.asking.{name}", 0)
     with desk.client() as client:
         answer = client.get("/api/archive")
         error(answer, 503, "busy")

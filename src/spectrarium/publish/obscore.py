@@ -5,8 +5,9 @@ Source: IVOA ObsCore 1.1, tables 1 and 5.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import quote
 
 import numpy as np
@@ -135,37 +136,84 @@ are null: nothing is guessed."""
 _AS_STORED = ("calib_level", "obs_collection", "obs_id", "target_name", "s_ra", "s_dec", "t_min",
               "t_max", "t_exptime", "em_res_power", "facility_name", "instrument_name",
               "target_class", "obs_creator_did", "bib_reference", "snr")  # fmt: skip
-_ASKED = (*_AS_STORED, "em_min", "em_max", "em_xel", "medium", "flux_unit", "flux_calibration")
+_NEEDS: dict[str, tuple[str, ...]] = {
+    **{name: (name,) for name in _AS_STORED},
+    "obs_publisher_did": ("obs_collection", "obs_id"), "access_url": ("obs_collection", "obs_id"),
+    "access_estsize": ("em_xel",), "em_xel": ("em_xel",), "s_region": ("s_ra", "s_dec"),
+    "t_resolution": ("t_exptime",), "em_min": ("em_min", "em_max", "medium"),
+    "em_max": ("em_min", "em_max", "medium"), "o_ucd": ("flux_unit",), "o_unit": ("flux_unit",),
+    "o_calib_status": ("flux_calibration",),
+    "obs_title": ("obs_collection", "obs_id", "target_name"),
+}  # fmt: skip
+"""Catalogue columns that a column is made of."""
 
 
-def obscore_table(archive: Archive, publisher: Publisher, rows: Rows) -> pa.Table:
-    """(rows,) the columns of `OBSCORE`, in their order."""
-    found = archive.catalogue(rows, list(_ASKED))
-    named: dict[str, pa.Array] = {n: _known(found.column(n).combine_chunks()) for n in _AS_STORED}
-    did = dids(publisher, found.column("obs_collection"), found.column("obs_id"))
-    number = len(found)
-    xel = found.column("em_xel").combine_chunks().cast(_L)
-    lo, hi = vacuum_m(found)
-    named |= {
-        "dataproduct_type": _all("spectrum", number), "obs_publisher_did": did,
-        "access_url": links(publisher, did), "access_format": _all(LINKS, number),
-        "access_estsize": pc.add(pc.divide(pc.multiply(xel, SAMPLE_BYTES), 1000), 10),
-        "s_region": _region(named["s_ra"], named["s_dec"]),
-        "t_resolution": named["t_exptime"], "t_xel": pa.array(np.ones(number, np.int64)),
-        "em_min": _array(lo), "em_max": _array(hi), "em_xel": xel,
-        "o_ucd": by_unit(found.column("flux_unit"), flux_ucd),
-        "em_ucd": _all("em.wl", number), "o_unit": found.column("flux_unit").combine_chunks(),
-        "o_calib_status": _calibration(found.column("flux_calibration")),
-        "obs_title": _title(found),
-    }  # fmt: skip
-    arrays = [named[c.name].cast(c.type) if c.name in named else pa.nulls(number, c.type)
-              for c in OBSCORE]  # fmt: skip
+def obscore_table(
+    archive: Archive, publisher: Publisher, rows: Rows, names: Collection[str] | None = None
+) -> pa.Table:
+    """(rows,) the columns of `OBSCORE`, or those named, in their order."""
+    wanted = [c for c in OBSCORE if names is None or c.name in names]
+    asked = list(dict.fromkeys(n for c in wanted for n in _NEEDS.get(c.name, ())))
+    made = _Made(archive.catalogue(rows, asked), publisher, len(rows))
+    arrays = [made.column(c.name, c.type) for c in wanted]
     fields = [
         pa.field(c.name, c.type, metadata={
             "unit": c.unit, "ucd": c.ucd, "utype": c.utype, "about": c.about, "xtype": c.xtype})
-        for c in OBSCORE
+        for c in wanted
     ]  # fmt: skip
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+class _Made:
+    """Columns of ObsCore, made of those of the catalogue when they are asked for."""
+
+    def __init__(self, found: pa.Table, publisher: Publisher, number: int) -> None:
+        self.found = found
+        self.publisher = publisher
+        self.number = number
+        self._makers: dict[str, Callable[[], pa.Array]] = {
+            "dataproduct_type": lambda: _all("spectrum", number),
+            "obs_publisher_did": lambda: self.did,
+            "access_url": lambda: links(publisher, self.did),
+            "access_format": lambda: _all(LINKS, number),
+            "access_estsize": lambda: pc.add(pc.divide(pc.multiply(
+                self.plain("em_xel").cast(_L), SAMPLE_BYTES), 1000), 10),
+            "s_region": lambda: _region(self.stored("s_ra"), self.stored("s_dec")),
+            "t_resolution": lambda: self.stored("t_exptime"),
+            "t_xel": lambda: pa.array(np.ones(number, np.int64)),
+            "em_min": lambda: _array(self.limits[0]), "em_max": lambda: _array(self.limits[1]),
+            "em_xel": lambda: self.plain("em_xel"),
+            "o_ucd": lambda: by_unit(found.column("flux_unit"), flux_ucd),
+            "em_ucd": lambda: _all("em.wl", number), "o_unit": lambda: self.plain("flux_unit"),
+            "o_calib_status": lambda: _calibration(found.column("flux_calibration")),
+            "obs_title": lambda: _title(found),
+        }  # fmt: skip
+
+    def column(self, name: str, kind: pa.DataType) -> pa.Array:
+        """(number,) one column; null where nothing is known of it."""
+        if name in _AS_STORED:
+            return self.stored(name).cast(kind)
+        make = self._makers.get(name)
+        return pa.nulls(self.number, kind) if make is None else make().cast(kind)
+
+    def plain(self, name: str) -> pa.Array:
+        """A column of the catalogue as it is."""
+        return _one(self.found.column(name))
+
+    def stored(self, name: str) -> pa.Array:
+        """The same, NaN as null."""
+        return _known(self.plain(name))
+
+    @cached_property
+    def did(self) -> pa.Array:
+        """Identifiers."""
+        return dids(self.publisher, self.found.column("obs_collection"),
+                    self.found.column("obs_id"))  # fmt: skip
+
+    @cached_property
+    def limits(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Wavelengths in vacuum."""
+        return vacuum_m(self.found)
 
 
 def dids(

@@ -100,7 +100,7 @@ class Engine:
         after.callback(watch.stop)
         try:
             stored = {t for t in translated.tables if t in self.tables.all}
-            wide = after.enter_context(self._store.using(stored))
+            wide = after.enter_context(self._store.using(stored, translated.sql))
             sql = self._with_similarity(query, translated, cursor, after)
             if query.uploads:
                 sql = self._with_uploads(sql, query, cursor, after)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import cached_property
 
@@ -50,15 +50,21 @@ class ArchiveTables:
         )  # fmt: skip
         every = (*columns, _CELL)
 
-        def made() -> pa.Table:
+        def some(names: Collection[str]) -> pa.Table:
             rows = self.source.rows
-            table = obscore_table(self.archive, self.publisher, rows)
-            cells = self.source.cells(rows)
-            values = [table.column(c.name) for c in columns]
-            return table_of(every, [*values, pa.array(cells, mask=cells < 0)])
+            wanted = tuple(c for c in every if c.name in names)
+            table = obscore_table(self.archive, self.publisher, rows, names)
+            values = [table.column(c.name) for c in wanted if c is not _CELL]
+            if _CELL in wanted:
+                cells = self.source.cells(rows)
+                values.append(pa.array(cells, mask=cells < 0))
+            return table_of(wanted, values)
+
+        def made() -> pa.Table:
+            return some([c.name for c in every])
 
         about = "Spectra by what they observe: ObsCore 1.1, one row per observation"
-        return VoTable(NAME, about, every, made, len(self.archive), UTYPE, (observed(),))
+        return VoTable(NAME, about, every, made, len(self.archive), UTYPE, (observed(),), some)
 
     def embeddings(self) -> list[str]:
         """Tables of vectors, the one to ask first coming first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,7 +62,8 @@ class Column:
 class VoTable:
     """A table: its full name (``schema.table``), what it holds, its columns, and how to get rows.
 
-    arrow : all rows, with these columns in this order · rows : how many, where it is known
+    arrow : all rows, with these columns in this order · some : the same with the columns named
+    only, for tables that are large · rows : how many, where it is known
     joins : (own column, table, its column) by which it refers to others
     """
 
@@ -73,6 +74,8 @@ class VoTable:
     rows: int | None = None
     utype: str = ""
     joins: tuple[tuple[str, str, str], ...] = ()
+    some: Callable[[Collection[str]], pa.Table] | None = field(default=None, repr=False,
+                                                               compare=False)  # fmt: skip
 
 
 def identifiers(names: Iterable[str]) -> list[str]:

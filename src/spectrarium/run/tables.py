@@ -5,6 +5,7 @@ Every table joins the others by ``obs_publisher_did``; rows are made when they a
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -60,20 +61,30 @@ def observations(source: TableRows) -> VoTable:
                "order", ucd="pos.healpix", indexed=True),
     ]  # fmt: skip
     about = "One row per observation: what files and surveys say of it, as far as it is known"
-    return VoTable(OBSERVATIONS, about, tuple(columns), partial(_observed, source, tuple(columns)),
-                   len(source.archive))  # fmt: skip
+    every = tuple(columns)
+
+    def some(names: Collection[str]) -> pa.Table:
+        return _observed(source, tuple(c for c in every if c.name in names))
+
+    return VoTable(OBSERVATIONS, about, every, partial(_observed, source, every),
+                   len(source.archive), some=some)  # fmt: skip
 
 
 def _observed(source: TableRows, columns: tuple[Column, ...]) -> pa.Table:
     rows = source.rows
-    stored = [c.name for c in CATALOGUE if c.name in {k.name for k in columns} - {DID}]
-    table = source.archive.catalogue(rows, [*stored, "access_path"])
+    names = {c.name for c in columns}
+    stored = [c.name for c in CATALOGUE if c.name in names - {DID}]
+    paths = ["access_path"] if "file_name" in names else []
+    table = source.archive.catalogue(rows, [*stored, *paths])
     values: dict[str, Any] = {name: table.column(name) for name in stored}
-    values[DID] = source.did
-    values["file_name"] = pc.replace_substring_regex(table.column("access_path"), r".*[/\\]",
-                                                     "")  # fmt: skip
-    cells = source.cells(rows)
-    values["healpix29"] = pa.array(cells, mask=cells < 0)
+    if DID in names:
+        values[DID] = source.did
+    if paths:
+        values["file_name"] = pc.replace_substring_regex(table.column("access_path"),
+                                                         r".*[/\\]", "")  # fmt: skip
+    if "healpix29" in names:
+        cells = source.cells(rows)
+        values["healpix29"] = pa.array(cells, mask=cells < 0)
     for column in columns:
         if column.name not in values:
             values[column.name] = source.archive.any_column(column.name).take(pa.array(rows))

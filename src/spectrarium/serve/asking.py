@@ -34,8 +34,12 @@ if TYPE_CHECKING:
     from ..people.records import User
     from .app import Served
 
-AT_ONCE, SLOW_AT_ONCE, QUERIES_AT_ONCE, WAITING = 4, 2, 8, 64
-"""Threads for answers, for those that take seconds, for queries, and how many may wait for one."""
+AT_ONCE, SLOW_AT_ONCE, QUERIES_AT_ONCE = 4, 2, 8
+"""Threads for answers, for those that take seconds, for queries."""
+WAITING, QUICK_WAITING = 64, 1000
+"""How many may wait for one: those that take seconds or bring much, and all others."""
+SMALL_BYTES = 64 << 10
+"""A body up to this size costs little while it waits."""
 LISTEN_S = 0.1
 """So often it is looked whether the client of a slow answer is still there."""
 BODY_BYTES = 32 << 20
@@ -150,7 +154,7 @@ def in_turn(
         served: Served = request.app.state.served
         try:
             body = await _body(request, served.upload_bytes if upload else BODY_BYTES)
-            limiter = _limiter(slow, queries)
+            limiter = _limiter(slow, queries, len(body))
             async with limiter:
                 if await request.is_disconnected():  # it was given up while it waited
                     return Response(status_code=499)
@@ -178,8 +182,8 @@ async def _listen(request: Request) -> None:
     request.state.gone.set()
 
 
-def _limiter(slow: bool, queries: bool) -> anyio.CapacityLimiter:
-    """Whose turn it is. Raises TransientError (busy) where too many wait."""
+def _limiter(slow: bool, queries: bool, brought: int) -> anyio.CapacityLimiter:
+    """Whose turn it is. brought : bytes. Raises TransientError (busy) where too many wait."""
     var, number = (_slow, SLOW_AT_ONCE) if slow else (_fast, AT_ONCE)
     if queries:
         var, number = _queries, QUERIES_AT_ONCE
@@ -187,7 +191,8 @@ def _limiter(slow: bool, queries: bool) -> anyio.CapacityLimiter:
     if limiter is None:
         limiter = anyio.CapacityLimiter(number)
         var.set(limiter)
-    if limiter.statistics().tasks_waiting >= WAITING:
+    most = WAITING if slow or brought > SMALL_BYTES else QUICK_WAITING
+    if limiter.statistics().tasks_waiting >= most:
         raise TransientError("the server is busy", code="busy", remedy="try again in a moment")
     return limiter
 

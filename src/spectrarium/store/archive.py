@@ -234,7 +234,7 @@ class Archive:
         self._sight.require(rows)
         found: dict[str, Any] = {}
         if known and len(rows):
-            table = self._all.dataset("catalogue").take(rows.tolist(), known)
+            table = self._all.dataset("catalogue").at(rows, known)
             found = {name: table.column(name) for name in known}
         elif known:
             found = {name: pa.array([], BY_NAME[name].type) for name in known}
