@@ -90,7 +90,7 @@ def latencies(base: str, names: tuple[str, ...], repeat: int) -> dict[str, float
     with httpx.Client(timeout=300) as client:
         for name in names:
             times = []
-            for i in range(repeat + 1):
+            for _ in range(repeat + 1):
                 url, params = requests(base, rng)[name]
                 began = time.perf_counter()
                 client.get(url, params=params).raise_for_status()

@@ -126,6 +126,18 @@ def test_the_same_spectra_are_found(both, params):
         assert len(ours) == 18
 
 
+def test_size_is_a_diameter_here_and_a_radius_there(both):
+    """SSAP 1.1, 4.1.1.2 has it a diameter; the two see the same spectra at half the size."""
+    place = "99.316263,27.23237"
+    seen = set()
+    for size in (0.1, 0.2, 0.3, 0.4):
+        theirs = [both.of_theirs(d) for d in ids(both.their_ssap(POS=place, SIZE=str(size / 2)))]
+        ours = ids(both.our_ssap(FORMAT="votable", POS=place, SIZE=str(size)))
+        assert sorted(d.partition("?")[2] for d in ours) == sorted(theirs)
+        seen.add(len(ours))
+    assert len(seen) > 1, seen
+
+
 def test_a_name_is_asked_for_alike(both):
     name = "LAMOST J220848.54-020324.3"
     (theirs,) = ids(both.their_ssap(TARGETNAME=name))

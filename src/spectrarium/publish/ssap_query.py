@@ -209,22 +209,24 @@ class Asked:
         values = self._numbers(column)
         return lambda rows: _overlap(values[rows], values[rows], ranges)
 
-    def _words(self, column: str) -> tuple[NDArray[np.int64], list[str]]:
-        """(codes of all rows, −1 = none; the different words in small letters)"""
+    def _words(self, column: str) -> tuple[NDArray[np.int64], dict[str, int]]:
+        """(codes of all rows, −1 = none; words in small letters, without blanks → their code)"""
 
-        def make() -> tuple[NDArray[np.int64], list[str]]:
+        def make() -> tuple[NDArray[np.int64], dict[str, int]]:
             coded = self.archive.column(column).combine_chunks().dictionary_encode()
-            codes = pc.fill_null(coded.indices, -1).to_numpy().astype(np.int64)
-            return codes, [str(w).lower() for w in coded.dictionary.to_pylist()]
+            known: dict[str, int] = {}
+            codes = [known.setdefault(_squeezed(str(w)), len(known))
+                     for w in coded.dictionary.to_pylist()]  # fmt: skip
+            places = pc.fill_null(coded.indices, len(codes)).to_numpy().astype(np.int64)
+            return np.array([*codes, -1], np.int64)[places], known
 
-        found: tuple[NDArray[np.int64], list[str]] = self._keep(("ssa words", column), make)
+        found: tuple[NDArray[np.int64], dict[str, int]] = self._keep(("ssa words", column), make)
         return found
 
     def _among(self, column: str, wanted: list[str]) -> Callable[[Rows], NDArray[np.bool_]]:
-        codes, words = self._words(column)
-        plain = {"".join(w.split()) for w in wanted}
-        good = np.array([w in wanted or "".join(w.split()) in plain for w in words] + [False])
-        return lambda rows: good[codes[rows]]
+        codes, known = self._words(column)
+        good = [known[w] for w in map(_squeezed, wanted) if w in known]
+        return lambda rows: np.isin(codes[rows], good)
 
     def _calibrated(self, wanted: list[str]) -> Callable[[Rows], NDArray[np.bool_]]:
         if "any" in wanted:
@@ -264,6 +266,11 @@ def _ranges(params: Params, name: str) -> list[Interval]:
     found = [r for text in texts for r in intervals(text, what=name)]
     return [(lo, math.inf) if lo == hi else (lo, hi) for lo, hi in found] if name in _LEAST \
         else found  # fmt: skip
+
+
+def _squeezed(text: str) -> str:
+    """A word as it is compared: HD 1 is hd1."""
+    return "".join(text.lower().split())
 
 
 def _listed(params: Params, name: str) -> list[str]:

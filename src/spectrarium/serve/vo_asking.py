@@ -28,7 +28,7 @@ from .answers import file_answer
 from .asking import Endpoint, in_turn
 from .errors import defect, status_of
 from .holding import Holding
-from .vo_streaming import Stream
+from .vo_streaming import Stream, gathered, let_go
 
 if TYPE_CHECKING:
     from ..people.records import User
@@ -213,12 +213,14 @@ def _text(value: bytes | None) -> str:
 def vo_table(
     ask: VoAsk, pieces: Iterable[bytes], name: str = "", media_type: str = VOTABLE
 ) -> Response:
-    """A document sent as it is made; what fails before its first piece is an error as any other.
+    """A document sent as it is made; what fails in its first block is an error as any other.
 
     name : of the file to keep, without it the client shows it
     """
     pieces = iter(pieces)
-    first = next(pieces, b"")
+    first, done = gathered(pieces)
+    if done or ask.method == "HEAD":
+        let_go(pieces)
     headers = {"Cache-Control": "no-cache"}
     if name:
         headers["Content-Disposition"] = file_answer(b"", name, VOTABLE).headers[
@@ -226,6 +228,8 @@ def vo_table(
         ]
     if ask.method == "HEAD":
         return Response(b"", 200, headers, media_type)
+    if done:
+        return Response(first, 200, headers, media_type)
     return Stream(first, pieces, ask.left, headers, media_type)
 
 

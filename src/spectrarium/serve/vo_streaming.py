@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from itertools import chain
 
@@ -11,11 +12,13 @@ import anyio.to_thread
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+BLOCK_BYTES, BLOCK_S = 64 << 10, 0.1
+
 
 class Stream(StreamingResponse):
     """Pieces as they come; what makes them is closed at the end, or when the client hangs up.
 
-    pieces : their iterator's ``close``, if it has one, is called in the end
+    pieces : their iterator's ``close``, if it has one, is called in the end; small ones are joined
     gone : set when the client hangs up, for whoever makes a piece that takes long
     """
 
@@ -23,7 +26,7 @@ class Stream(StreamingResponse):
         self, first: bytes, pieces: Iterator[bytes], gone: threading.Event,
         headers: Mapping[str, str], media_type: str,
     ) -> None:  # fmt: skip
-        super().__init__(chain((first,), pieces), 200, headers, media_type)
+        super().__init__(chain((first,), _blocks(pieces)), 200, headers, media_type)
         self._pieces = pieces
         self._gone = gone
 
@@ -46,6 +49,29 @@ class Stream(StreamingResponse):
                 await anyio.to_thread.run_sync(self._close)
 
     def _close(self) -> None:
-        close = getattr(self._pieces, "close", None)
-        if close is not None:
-            close()
+        let_go(self._pieces)
+
+
+def gathered(pieces: Iterator[bytes]) -> tuple[bytes, bool]:
+    """Pieces joined to a block of some size, or of some time's work; whether it was the last."""
+    block, size, end = [], 0, time.monotonic() + BLOCK_S
+    for piece in pieces:
+        block.append(piece)
+        size += len(piece)
+        if size >= BLOCK_BYTES or time.monotonic() > end:
+            return b"".join(block), False
+    return b"".join(block), True
+
+
+def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    done = False
+    while not done:
+        block, done = gathered(pieces)
+        yield block
+
+
+def let_go(pieces: Iterator[bytes]) -> None:
+    """Close what makes the pieces, if it can be closed."""
+    close = getattr(pieces, "close", None)
+    if close is not None:
+        close()
