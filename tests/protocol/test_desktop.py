@@ -7,16 +7,14 @@ a table and a MOC of ours.
 from __future__ import annotations
 
 import contextlib
-import io
 import os
+import re
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
-import numpy as np
 import pytest
 from matplotlib.image import imread
 from required import need
@@ -26,7 +24,7 @@ from test_vo_hips import JARS
 from vo_site import Vo, vo
 
 import spectrarium as sp
-from spectrarium.publish.samp import row_message, rows_message
+from spectrarium.publish.samp import Message, row_message, rows_message
 
 __all__ = ["vo"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.xdist_group("desktop")]
@@ -77,14 +75,16 @@ def test_topcat_takes_a_table_and_knows_its_rows(site: Site, screen, tmp_path, m
         with sp.open(site.archive).link() as link:
             (sent,) = link.send(where="obs_collection = 'MOCK'", wait_s=60)
             assert {r.client: r.status for r in sent.replies} == {"Watcher": "ok", "topcat": "ok"}
-            table = watcher.wait("table.load.votable")["table-id"]
-            for message, known in (
-                (row_message(table, "", 3), True), (rows_message(table, "", [0, 5, 7]), True),
-                (row_message("spectrarium:nothing", "file:///nowhere.vot", 3), False),
-            ):  # fmt: skip
+            told = watcher.wait("table.load.votable")
+            table, url = told["table-id"], told["url"]
+
+            def says(message: Message) -> str:
                 asked = {"samp.mtype": message.mtype, "samp.params": message.params}
-                reply = watcher.client.call_and_wait(topcat, asked, "30")
-                assert (reply["samp.status"] == "samp.ok") is known, reply
+                return watcher.client.call_and_wait(topcat, asked, "30")["samp.status"]
+
+            until(lambda: says(row_message(table, url, 3)) == "samp.ok")  # it shows it soon
+            assert says(rows_message(table, url, [0, 5, 7])) == "samp.ok"
+            assert says(row_message("spectrarium:0", "file:///nowhere.vot", 3)) == "samp.error"
 
 
 def _named(program: Program, name: str) -> str | None:
@@ -97,14 +97,29 @@ def test_aladin_draws_the_map_and_reads_table_and_moc(vo: Vo, screen, tmp_path):
     need("aladin", jar is not None, "Aladin is not installed")
     home = tmp_path / "home"
     home.mkdir()
-    table, moc = home / "table.vot", home / "moc.fits"
     query = "SELECT * FROM ivoa.obscore WHERE obs_collection = 'MOCK'"
-    table.write_bytes(vo.get("/tap/sync", LANG="ADQL", QUERY=query).content)
-    moc.write_bytes(vo.get("/moc/space", FORMAT="fits").content)
-    ra, dec = _middle(table)
-    script = (f"load {vo.base}/vo/hips; sync; load {table}; sync; load {moc}; sync; status; "
-              f"{ra:.4f} {dec:+.4f}; zoom 180deg; sync; save {home / 'seen.png'}; quit")  # fmt: skip
+    for name, path, params in (("table.vot", "/tap/sync", {"LANG": "ADQL", "QUERY": query}),
+                               ("moc.fits", "/moc/space", {"RESPONSEFORMAT": "fits"})):  # fmt: skip
+        answer = vo.get(path, **params)
+        assert answer.status_code == 200, answer.text
+        (home / name).write_bytes(answer.content)
+    rows = vo.site.store.find("obs_collection = 'MOCK'")
+    one = vo.site.store.catalogue(rows[:1], ["s_ra", "s_dec"]).to_pylist()[0]
+    script = [f"load {vo.base}/vo/hips", "sync", f"load {home}/table.vot", "sync",
+              f"load {home}/moc.fits", "sync", f"{one['s_ra']:.4f} {one['s_dec']:+.4f}",
+              "zoom 4deg", "sync", "pause 2", "status", f"save {home}/seen.png",
+              "quit"]  # fmt: skip
     command = ["java", "-Xmx512m", f"-Duser.home={home}", "-jar", str(jar), "-local", "-nosamp",
-               "-script", script]  # fmt: skip
+               f"-script={';'.join(script)}"]  # fmt: skip
     with window(screen, home, *command) as process:
         process.wait(240)
+    said = (home / "said.log").read_text(errors="replace")
+    planes = dict(re.findall(r"PlaneID (\S+)\n.*?\nType +(\w+)", said, re.S))
+    assert planes["table.vot"] == "Catalog", said
+    assert planes["hips"] == "HipsImage", said
+    assert [kind for name, kind in planes.items() if "moc" in name.lower()] == ["SMOC"], said
+    assert re.search(rf"PlaneID table.vot\n.*?NbObj +{len(rows)}\n", said, re.S), said
+    light = imread(home / "seen.png")[..., :3].min(axis=-1) > 0.75
+    middle = tuple(slice(n // 2 - 30, n // 2 + 30) for n in light.shape)
+    assert light[middle].sum() > 150  # the pixel of the map that this spectrum lies in
+    assert light.sum() < 1.2 * light[middle].sum()  # and no other is there
