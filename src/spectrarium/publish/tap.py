@@ -5,7 +5,6 @@ Source: IVOA TAP 1.1; ADQL 2.1.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import pyarrow as pa
 import sqlglot
 from sqlglot import exp
 
-from ..domain.errors import InternalError, SpectrariumError, TransientError, UsageError
+from ..domain.errors import InternalError, SpectrariumError, UsageError
 from ..run.table_columns import VoTable
 from ..run.table_rows import DID
 from .adql import Translated, prepare_duckdb, translate
@@ -26,7 +25,7 @@ from .tap_similarity import Similarity
 from .tap_store import Store, StoreLimits, qualified
 from .tap_tables import ArchiveTables, catalogue_of
 from .tap_upload import SCHEMA as UPLOADS
-from .tap_watch import Watch
+from .tap_watch import Turns, Watch
 
 BATCH_ROWS = 10_000
 READING_S = 900.0
@@ -57,7 +56,7 @@ class Engine:
         self.tables = tables
         self._catalogue = catalogue_of(tables.all)
         self._store = Store(tables.all, limits or StoreLimits(), prepare_duckdb)
-        self._turns = threading.BoundedSemaphore(AT_ONCE)
+        self._turns = Turns(AT_ONCE)
 
     @property
     def size(self) -> int:
@@ -67,7 +66,7 @@ class Engine:
     @property
     def idle(self) -> bool:
         """Whether no query is under way."""
-        return self._store.idle
+        return self._turns.idle
 
     def close(self) -> None:
         """Let go of everything."""
@@ -84,11 +83,8 @@ class Engine:
         """
         catalogue = {**self._catalogue, **catalogue_of(query.uploads)}
         translated = translate(query.text, catalogue, maxrec=query.maxrec)
-        if not self._turns.acquire(timeout=2.0):
-            raise TransientError("too many queries are under way", code="busy",
-                                 remedy="try again in a moment")  # fmt: skip
         with ExitStack() as after:
-            after.callback(self._turns.release)
+            after.enter_context(self._turns.one())
             rows = self._answer(query, translated, after)
             rows.close = after.pop_all().close
         return rows

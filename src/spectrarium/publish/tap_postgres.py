@@ -9,7 +9,6 @@ Source: IVOA TAP 1.1; ADQL 2.1; pgSphere 1.2.
 from __future__ import annotations
 
 import datetime
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -27,7 +26,7 @@ from .tap import AT_ONCE, READING_S, Query
 from .tap_answer import Cut, columns_of
 from .tap_results import Rows
 from .tap_tables import ArchiveTables, catalogue_of
-from .tap_watch import Watch
+from .tap_watch import Turns, Watch
 from .votable_rows import is_list
 
 BATCH_ROWS = 10_000
@@ -49,9 +48,7 @@ class PostgresEngine:
         self.tables = tables
         self._catalogue = catalogue_of(tables.all)
         self._store = PostgresStore(address, tables.all, _name(tables))
-        self._turns = threading.BoundedSemaphore(AT_ONCE)
-        self._users = 0
-        self._lock = threading.Lock()
+        self._turns = Turns(AT_ONCE)
 
     @property
     def size(self) -> int:
@@ -61,8 +58,7 @@ class PostgresEngine:
     @property
     def idle(self) -> bool:
         """Whether no query is under way."""
-        with self._lock:
-            return self._users == 0
+        return self._turns.idle
 
     def close(self) -> None:
         """Let go of the server."""
@@ -82,12 +78,8 @@ class PostgresEngine:
         catalogue = {**self._catalogue, **catalogue_of(query.uploads)}
         translated = translate(query.text, catalogue, dialect="postgres", maxrec=query.maxrec,
                                functions=functions)  # fmt: skip
-        if not self._turns.acquire(timeout=2.0):
-            raise TransientError("too many queries are under way", code="busy",
-                                 remedy="try again in a moment")  # fmt: skip
         with ExitStack() as after:
-            after.callback(self._turns.release)
-            after.enter_context(_Counted(self))
+            after.enter_context(self._turns.one())
             self._store.use({t for t in translated.tables if t in self.tables.all} | calls.tables)
             rows = self._answer(query, translated, after)
             rows.close = after.pop_all().close
@@ -129,22 +121,6 @@ class PostgresEngine:
         finally:
             connection.close()
         return bool(found)
-
-    def counted(self, by: int) -> None:
-        """One query more or less is under way."""
-        with self._lock:
-            self._users += by
-
-
-class _Counted:
-    def __init__(self, engine: PostgresEngine) -> None:
-        self._engine = engine
-
-    def __enter__(self) -> None:
-        self._engine.counted(1)
-
-    def __exit__(self, *_: object) -> None:
-        self._engine.counted(-1)
 
 
 class _Similar:

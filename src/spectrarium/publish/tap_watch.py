@@ -1,11 +1,12 @@
-"""Queries that run too long, or that nobody waits for any more, are ended."""
+"""Queries take turns; those that run too long, or that nobody waits for any more, are ended."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..domain.errors import SpectrariumError, TransientError, UsageError
@@ -14,6 +15,8 @@ log = logging.getLogger(__name__)
 POLL_S = 0.05
 IDLE = 100
 """After so many looks at nothing the thread ends."""
+PATIENCE_S = 2.0
+"""So long a query waits for its turn."""
 
 
 class Watch:
@@ -97,3 +100,33 @@ class _Watcher:
 
 
 _WATCHER = _Watcher()
+
+
+class Turns:
+    """Queries under way, so many at a time; further ones are asked to come again."""
+
+    def __init__(self, at_once: int) -> None:
+        self._free = threading.BoundedSemaphore(at_once)
+        self._lock = threading.Lock()
+        self._under_way = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether no query is under way."""
+        with self._lock:
+            return self._under_way == 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """A query is under way for as long as the block lasts. Raises TransientError (busy)."""
+        if not self._free.acquire(timeout=PATIENCE_S):
+            raise TransientError("too many queries are under way", code="busy",
+                                 remedy="try again in a moment")  # fmt: skip
+        with self._lock:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+            self._free.release()
