@@ -9,6 +9,7 @@ import binascii
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 from xml.sax.saxutils import escape, quoteattr
 
@@ -22,6 +23,8 @@ from .votable_rows import NUMBERS, binary2, is_list, is_text, plain_text, shown,
 Serialisation = Literal["binary2", "tabledata"]
 BATCH_ROWS = 10_000
 """Rows encoded at a time: what a table of any length needs in memory."""
+SHORT = 300
+"""What is this short is remembered as XML has it: FIELDs are the same in every answer."""
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LINE = 57 * 1024
 """Bytes of a piece of base64: a multiple of three, so that pieces can be put together."""
@@ -88,11 +91,21 @@ def param(name: str, value: Any, **more: Any) -> Field:
 
 def attribute(value: str) -> str:
     """A quoted attribute, without characters that XML forbids."""
-    return quoteattr(_FORBIDDEN.sub("�", value))
+    return _attribute(value) if len(value) <= SHORT else quoteattr(_FORBIDDEN.sub("�", value))
 
 
 def text(value: str) -> str:
     """Element content, without characters that XML forbids."""
+    return _text(value) if len(value) <= SHORT else escape(_FORBIDDEN.sub("�", value))
+
+
+@lru_cache(4096)
+def _attribute(value: str) -> str:
+    return quoteattr(_FORBIDDEN.sub("�", value))
+
+
+@lru_cache(4096)
+def _text(value: str) -> str:
     return escape(_FORBIDDEN.sub("�", value))
 
 

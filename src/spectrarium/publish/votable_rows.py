@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 _FORBIDDEN_RE2 = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x{fffe}\x{ffff}]"
+_MARKED_RE2 = r"[\x00-\x08\x0b-\x1f\x{fffe}\x{ffff}&<>]"
+"""All that does not stand in XML as it is, "\\r" among them."""
 
 
 class Typed(Protocol):
@@ -240,6 +242,8 @@ def _written(column: pa.Array) -> pa.Array:
         unknown = " ".join(["NaN"] * kind.list_size) if fixed else ""
         return pc.fill_null(pa.array(joined, pa.string()), unknown)
     out = pc.fill_null(column.cast(pa.string()), "")
+    if not pc.any(pc.match_substring_regex(out, _MARKED_RE2)).as_py():
+        return out
     out = pc.replace_substring_regex(out, _FORBIDDEN_RE2, "\ufffd")
     for raw, safe in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\r", "&#13;")):
         if pc.any(pc.match_substring(out, raw)).as_py():
