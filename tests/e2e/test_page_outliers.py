@@ -145,7 +145,8 @@ def test_filters_bins_and_kinds_are_in_the_address(look):
     cells(page)
     expect(page.get_by_role("textbox", name="Filter")).to_have_value("snr > 20")
     expect(page.get_by_label("Within bins of")).to_have_value("obs_collection")
-    expect(cells(page).filter(has_not_text="astrophysical")).to_have_count(0)
+    # one that somebody judged shows that in the place of its kind
+    expect(cells(page).filter(has_not_text=re.compile("astrophysical|judged"))).to_have_count(0)
     page.get_by_role("button", name="All", exact=True).click()
     expect(page).not_to_have_url(re.compile("kind="))
     page.get_by_role("textbox", name="Filter").fill("snr >> 3")

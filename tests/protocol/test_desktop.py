@@ -88,8 +88,10 @@ def test_topcat_takes_a_table_and_knows_its_rows(site: Site, screen, tmp_path, m
 
 
 def _named(program: Program, name: str) -> str | None:
-    """The id of a program on the hub."""
-    return next((k for k, n in program.others().items() if n.lower() == name), None)
+    """The id of a program on the hub, once it has said what it takes."""
+    found = next((k for k, n in program.others().items() if n.lower() == name), None)
+    takes = program.client.get_subscriptions(found) if found else {}
+    return found if "table.load.votable" in takes else None
 
 
 def test_aladin_draws_the_map_and_reads_table_and_moc(vo: Vo, screen, tmp_path):
