@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from ..people.records import User
     from .app import Served
 
-AT_ONCE, SLOW_AT_ONCE, QUERIES_AT_ONCE = 4, 2, 8
-"""Threads for answers, for those that take seconds, for queries."""
+AT_ONCE, SLOW_AT_ONCE, QUERIES_AT_ONCE, SERVICES_AT_ONCE = 4, 2, 8, 2
+"""Threads for answers, for those that take seconds, for queries, for services: more of these, which
+are Python's own work, would only wait for each other."""
 WAITING, QUICK_WAITING = 64, 1000
 """How many may wait for one: those that take seconds or bring much, and all others."""
 SMALL_BYTES = 64 << 10
@@ -53,6 +54,7 @@ Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
 _fast: RunVar[anyio.CapacityLimiter] = RunVar("spectrarium_fast")
 _slow: RunVar[anyio.CapacityLimiter] = RunVar("spectrarium_slow")
 _queries: RunVar[anyio.CapacityLimiter] = RunVar("spectrarium_queries")
+_services: RunVar[anyio.CapacityLimiter] = RunVar("spectrarium_services")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,19 +144,21 @@ def _endpoint(handler: Handler, *, slow: bool, upload: bool, anyone: bool) -> En
 
 def in_turn(
     answer: Callable[[Request, bytes], Response], *, slow: bool = False, upload: bool = False,
-    queries: bool = False, refuse: Callable[[SpectrariumError], Response] = error_answer,
+    queries: bool = False, services: bool = False,
+    refuse: Callable[[SpectrariumError], Response] = error_answer,
 ) -> Endpoint:  # fmt: skip
     """A route whose answer to a request and its body is worked out in a thread, a few at a time.
 
-    queries : they wait for each other only · refuse : the answer where the body is no good or too
-    many wait. ``request.state.gone`` of slow ones and queries is set once the client has hung up.
+    queries, services : they wait for each other only · refuse : the answer where the body is no
+    good or too many wait. ``request.state.gone`` of slow ones and queries is set once the client
+    has hung up.
     """
 
     async def endpoint(request: Request) -> Response:
         served: Served = request.app.state.served
         try:
             body = await _body(request, served.upload_bytes if upload else BODY_BYTES)
-            limiter = _limiter(slow, queries, len(body))
+            limiter = _limiter(slow, queries, services, len(body))
             async with limiter:
                 if await request.is_disconnected():  # it was given up while it waited
                     return Response(status_code=499)
@@ -182,11 +186,16 @@ async def _listen(request: Request) -> None:
     request.state.gone.set()
 
 
-def _limiter(slow: bool, queries: bool, brought: int) -> anyio.CapacityLimiter:
+def _limiter(slow: bool, queries: bool, services: bool, brought: int) -> anyio.CapacityLimiter:
     """Whose turn it is. brought : bytes. Raises TransientError (busy) where too many wait."""
-    var, number = (_slow, SLOW_AT_ONCE) if slow else (_fast, AT_ONCE)
     if queries:
         var, number = _queries, QUERIES_AT_ONCE
+    elif slow:
+        var, number = _slow, SLOW_AT_ONCE
+    elif services:
+        var, number = _services, SERVICES_AT_ONCE
+    else:
+        var, number = _fast, AT_ONCE
     limiter = var.get(None)
     if limiter is None:
         limiter = anyio.CapacityLimiter(number)

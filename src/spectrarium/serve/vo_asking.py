@@ -110,7 +110,7 @@ def vo_answering(
     def answer(request: Request, body: bytes) -> Response:
         return _answer(handler, request, body, anyone, refuse)
 
-    made = in_turn(answer, slow=slow, upload=upload, queries=queries, refuse=refuse)
+    made = in_turn(answer, slow=slow, upload=upload, queries=queries, services=True, refuse=refuse)
     update_wrapper(made, handler)
     return made
 
