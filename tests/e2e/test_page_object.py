@@ -22,8 +22,9 @@ def address(server: Serving, where: str, more: str = "") -> str:
 
 
 def is_open(page: Page):
-    """The plot, once the spectrum is there."""
+    """The plot, once the spectrum is there, and what is known of it, which comes by itself."""
     expect(page.locator(".readout").first).to_contain_text(re.compile("sample|every"))
+    expect(page.locator(".object > .waiting")).to_have_count(0)
     return page.get_by_role("region", name="Spectrum").get_by_role("application")
 
 
