@@ -218,7 +218,11 @@ def vo_table(
     name : of the file to keep, without it the client shows it
     """
     pieces = iter(pieces)
-    first, done = gathered(pieces)
+    try:
+        first, done = gathered(pieces)
+    except BaseException:
+        let_go(pieces)
+        raise
     if done or ask.method == "HEAD":
         let_go(pieces)
     headers = {"Cache-Control": "no-cache"}

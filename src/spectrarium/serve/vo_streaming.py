@@ -67,7 +67,8 @@ def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
     done = False
     while not done:
         block, done = gathered(pieces)
-        yield block
+        if block:
+            yield block
 
 
 def let_go(pieces: Iterator[bytes]) -> None:
