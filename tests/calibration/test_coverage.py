@@ -37,7 +37,8 @@ def drawn(corpus, n: int, honest: float) -> Tagged:
     rows = np.sort(rng.choice(len(corpus), n, replace=False))
     error = rng.standard_normal(n)
     half = honest * norm.ppf(0.5 + np.array(LEVELS) / 2)
-    return Tagged("x", "number", rows, error, np.abs(error)[:, None] <= half, 0, ("ridge",))
+    inside = np.abs(error)[:, None] <= half
+    return Tagged("x", "number", rows, error, np.full(n, np.nan), inside, 0, ("ridge",))
 
 
 def test_the_judge_accepts_honest_intervals_and_refuses_others(corpus):

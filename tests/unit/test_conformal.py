@@ -117,6 +117,7 @@ def test_binomial_interval_is_clopper_and_pearsons():
     assert binomial_interval(5, 10) == pytest.approx((0.18709, 0.81291), abs=1e-5)
     assert binomial_interval(10, 10)[1] == 1
     assert binomial_interval(0, 0) == (0, 1)
+    assert binomial_interval(45, 50) == pytest.approx((0.7819, 0.9667), abs=1e-4)
     assert binomial_p(5, 10, 0.5) == 1
     assert binomial_p(0, 10, 0.5) == pytest.approx(2 / 1024)
 

@@ -17,7 +17,7 @@ from spectrarium.domain.errors import DataError, TransientError, UsageError
 from spectrarium.domain.progress import Silent
 from spectrarium.evaluate import benchmark, judging, planting, retrieval, strange, table
 from spectrarium.evaluate.benchmark import Plan, evaluate
-from spectrarium.evaluate.bootstrap import Measured, binomial_interval, difference, interval
+from spectrarium.evaluate.bootstrap import Measured, difference, interval
 from spectrarium.evaluate.corpus import Corpus
 from spectrarium.evaluate.fitting import encoded, fitted, made
 from spectrarium.evaluate.mock_corpus import mock_corpus
@@ -168,13 +168,6 @@ def test_differences_are_paired_where_both_have_a_value():
     assert change.n_objects == 200
     with pytest.raises(UsageError):
         difference([one], [replace(two, units=two.units + 1000)])
-
-
-def test_binomial_intervals_are_exact():
-    assert binomial_interval(0, 10)[1] == pytest.approx(1 - 0.025 ** (1 / 10))
-    assert binomial_interval(10, 10)[0] == pytest.approx(0.025 ** (1 / 10))
-    low, high = binomial_interval(45, 50)
-    assert (low, high) == (pytest.approx(0.7819, abs=1e-3), pytest.approx(0.9667, abs=1e-3))
 
 
 # a small world --------------------------------------------------------------------------------
@@ -389,7 +382,7 @@ def test_results_come_back_and_damage_is_noticed(tmp_path):
     kept = Kept(tmp_path)
     key = Key("c", "pca", 0, "options", "data")
     assert kept.get(key) is None
-    one = Result({"m": measured([1, 2.5], [7, 9])}, {}, {"fit_s": 1.5})
+    one = Result({"m": measured([1, 2.5], [7, 9])}, {"fit_s": 1.5})
     kept.put(key, one)
     back = kept.get(key)
     assert back.measures["m"].values.tolist() == [1.0, 2.5]
@@ -458,6 +451,11 @@ def test_quick_prints_one_table_whose_numbers_make_sense(quick):
     assert among["pca"]["value"] > 3 * among["chance"]["value"]
     assert values["wrong z recall"]["pca"]["value"] > values["wrong z recall"]["chance"]["value"]
     assert {"R² of log S/N within class (ridge)", "R² of mjd (knn)", "tag σ teff"} <= set(values)
+    velocity = values["R² of rv_kms (ridge)"]
+    assert velocity["raw pixels"]["minus_pca"]["value"] == pytest.approx(
+        velocity["raw pixels"]["value"] - velocity["pca"]["value"]
+    )
+    assert abs(values["tag class surer than right"]["pca"]["value"]) < 0.1
     for row in record["rows"]:
         for method in ("pca", "raw pixels"):
             if row[method] is not None:

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import kstest
 
 from spectrarium.domain.errors import UsageError
-from spectrarium.explore.meaning import holm, probe, target_of
+from spectrarium.explore.meaning import holm, probe, skill, target_of
 from spectrarium.explore.probes import PROBES, felt, object_folds, object_shuffles
 
 N = 600
@@ -115,6 +115,17 @@ def test_shuffles_keep_objects_whole():
         assert all(len(d) == 1 for d in donors)
         assert len(set.union(*donors)) == 4
         assert len(set(draw[objects == 1])) == min(2, np.sum(objects == donors[1].pop()))
+
+
+@pytest.mark.parametrize("kind", ["ridge", "knn"])
+def test_parts_of_a_score_are_by_spectrum_and_mean_it(world, kind):
+    vectors, objects, teff = world
+    target = np.where(np.arange(N) % 7 == 0, np.nan, teff)
+    rows, parts = skill(vectors, target, objects, kind)
+    np.testing.assert_array_equal(rows, np.flatnonzero(np.isfinite(target)))
+    whole = probe(vectors, target, objects, kind, permutations=0, resamples=5)
+    assert parts.mean() == pytest.approx(whole.score, abs=1e-12)
+    assert parts.max() <= 1
 
 
 def test_intervals_are_wider_with_fewer_objects(world):

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from ..domain.errors import UsageError
 
@@ -142,16 +141,3 @@ def _other_draws(
         seeds = rng.integers(0, len(values), len(values))
         out[i] = np.mean([_of(values[s][mine], statistic) for s in seeds])
     return out
-
-
-def binomial_interval(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Exact interval of a share. Source: Clopper & Pearson 1934 (Biometrika 26, 404).
-
-    hits may be a fraction: objects of several spectra count with the share of them that are hit.
-    """
-    if n == 0:
-        return 0.0, 1.0
-    tail = (1.0 - level) / 2.0
-    low = 0.0 if hits <= 0 else float(stats.beta.ppf(tail, hits, n - hits + 1))
-    high = 1.0 if hits >= n else float(stats.beta.ppf(1.0 - tail, hits + 1, n - hits))
-    return low, high

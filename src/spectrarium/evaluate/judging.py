@@ -94,16 +94,17 @@ def judge(
         stars, theirs = strange.within_stars(corpus, task.who, scored)
         measures |= strange.found(stars, theirs, among="stars")
     measures |= _wrong_z(corpus, encoder, code.vectors)
-    intervals, facts["no_probe"] = nuisance.probed(
+    known, facts["no_probe"] = nuisance.probed(
         corpus, lambda rows: felt(code.vectors[rows] * scale)
     )
+    measures |= known
     if effort.tagged and first:
         report = tagged.tag_report(
             corpus, features_of(code, corpus, scale), seed, progress, effort.heads
         )
         measures |= tagged.measures(report, corpus)
         facts |= tag_facts(report, corpus)
-    return Result(measures, intervals, facts)
+    return Result(measures, facts)
 
 
 def tag_facts(report: tagged.TagReport, corpus: Corpus) -> dict[str, Any]:
@@ -146,7 +147,8 @@ def by_pixels(task: Task, effort: Effort, seed: int, progress: Progress) -> Resu
     measures |= strange.found(task.who, scored)
     if corpus.stars is not None:
         measures |= strange.found(*strange.within_stars(corpus, task.who, scored), among="stars")
-    intervals, reasons = nuisance.probed(corpus, partial(nuisance.pixel_space, corpus))
+    known, reasons = nuisance.probed(corpus, partial(nuisance.pixel_space, corpus))
+    measures |= known
     facts: dict[str, Any] = {"no_probe": reasons, "queries": len(task.questions.raw)}
     if effort.tagged:
         pixels = joined(nuisance.pixel_space(corpus, np.arange(len(corpus))))
@@ -154,7 +156,7 @@ def by_pixels(task: Task, effort: Effort, seed: int, progress: Progress) -> Resu
                                    effort.heads, classes=False)  # fmt: skip
         measures |= tagged.measures(report, corpus)
         facts |= tag_facts(report, corpus)
-    return Result(measures, intervals, facts)
+    return Result(measures, facts)
 
 
 def joined(flux: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -10,19 +10,18 @@ from numpy.typing import NDArray
 
 from ..domain.errors import UsageError
 from ..embed.prepare import Prepared
-from ..explore.meaning import probe
-from .bootstrap import Interval
+from ..explore.meaning import skill
+from .bootstrap import Measured
 from .corpus import Corpus
 
 MOST = 2_000
 """Spectra that probes look at: a random choice of more."""
 KINDS = ("ridge", "knn")
-_RESAMPLES = 300
 
 
 def probed(
     corpus: Corpus, space: Callable[[NDArray[np.int64]], NDArray[Any]], seed: int = 0
-) -> tuple[dict[str, Interval], dict[str, str]]:
+) -> tuple[dict[str, Measured], dict[str, str]]:
     """Held-out R² of every nuisance from a similarity space, and why some have none.
 
     Parameters
@@ -31,23 +30,22 @@ def probed(
     Returns
     -------
     R² by ``R² of NAME (ridge)``: what a linear reading finds; ``(knn)``: what the neighbours that
-    a search returns have in common · reasons, by nuisance
+    a search returns have in common; by spectrum, so that two spaces are compared on the same ones
+    · reasons, by nuisance
     """
     rows = np.sort(np.random.default_rng(3).permutation(np.flatnonzero(corpus.test))[:MOST])
     features = space(rows)
-    out: dict[str, Interval] = {}
+    out: dict[str, Measured] = {}
     reasons: dict[str, str] = {}
     for name, values in corpus.nuisances.items():
         for kind in KINDS:
             try:
-                found = probe(features, values[rows], corpus.objects[rows], kind, seed,
-                              permutations=0, resamples=_RESAMPLES)  # fmt: skip
+                at, parts = skill(features, values[rows], corpus.objects[rows], kind, seed)
             except UsageError as error:  # constant, or known for too few: said in the table
                 reasons[name] = error.what
                 continue
-            out[f"R² of {name} ({kind})"] = Interval(
-                found.score, *found.interval, n_objects=found.n_objects
-            )
+            mine = rows[at]
+            out[f"R² of {name} ({kind})"] = Measured(parts, corpus.objects[mine], mine)
     return out, reasons
 
 

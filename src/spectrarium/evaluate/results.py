@@ -18,7 +18,7 @@ import numpy as np
 from blake3 import blake3
 
 from ..domain.errors import TransientError
-from .bootstrap import Interval, Measured
+from .bootstrap import Measured
 
 ROOMS = ("domain", "measure", "embed", "explore", "mock", "evaluate")
 """Whose code a result depends on."""
@@ -26,13 +26,11 @@ ROOMS = ("domain", "measure", "embed", "explore", "mock", "evaluate")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """measures : by spectrum, by name · intervals : measures that have one of their own
-    facts : plain values about fitting, tags, what was left out and why · error : why there is
-    nothing else, '' = done
+    """measures : by spectrum, by name · facts : plain values about fitting, tags, what was left
+    out and why · error : why there is nothing else, '' = done
     """
 
     measures: dict[str, Measured] = field(default_factory=dict)
-    intervals: dict[str, Interval] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     error: str = ""
 
@@ -96,8 +94,7 @@ class Kept:
                 }
         except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
             return None  # damaged: it is made again and written over
-        intervals = {k: Interval(**v) for k, v in record["intervals"].items()}
-        return Result(measures, intervals, record["facts"])
+        return Result(measures, record["facts"])
 
     def put(self, key: Key, result: Result) -> None:
         """Keep a result. Raises TransientError (no_room) where it cannot be written."""
@@ -105,7 +102,6 @@ class Kept:
             return
         record = {
             "measures": [[k, m.statistic] for k, m in result.measures.items()],
-            "intervals": {k: v.record() for k, v in result.intervals.items()},
             "facts": result.facts,
         }
         arrays = dict(_arrays(result))

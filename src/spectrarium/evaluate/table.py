@@ -14,6 +14,7 @@ from .bootstrap import Interval, Measured, difference, interval
 from .judging import MOST_PIXELS
 from .results import Result, code_fingerprint
 from .retrieval import MOST_ASKED
+from .tagged import SURER
 
 _SCORES = ("combined", "reconstruction", "density", "weirdness")
 _LOWER = ("MAE", "tag σ", "R²")
@@ -26,7 +27,7 @@ def measure_names(evaluation: Evaluation, corpus: str) -> list[str]:
     found: dict[str, None] = {}
     for (c, _, _), result in evaluation.results.items():
         if c == corpus:
-            found |= dict.fromkeys([*result.measures, *result.intervals])
+            found |= dict.fromkeys(result.measures)
     return sorted(found, key=_place)
 
 
@@ -49,11 +50,6 @@ def summary(evaluation: Evaluation, corpus: str, method: str, measure: str) -> I
 
 
 def _summary(results: list[Result], measure: str) -> Interval | None:
-    own = [r.intervals[measure] for r in results if measure in r.intervals]
-    if own:  # a probe's interval is over objects; the mean over seeds keeps its width
-        value, low, high = (float(np.mean([getattr(i, k) for i in own]))
-                            for k in ("value", "low", "high"))  # fmt: skip
-        return Interval(value, low, high, own[0].n_objects)
     covered = _coverage(results, measure)
     if covered is not None:
         return covered
@@ -67,7 +63,7 @@ def paired(evaluation: Evaluation, corpus: str, method: str, measure: str) -> In
     if key not in evaluation.intervals:
         mine = _measured(evaluation.of(corpus, method), measure)
         theirs = _measured(evaluation.of(corpus, "pca"), measure)
-        apart = method in ("pca", CHANCE) or " coverage " in measure
+        apart = method in ("pca", CHANCE) or " coverage " in measure or measure.endswith(SURER)
         apart = apart or not mine or not theirs or mine[0].statistic != "mean"
         evaluation.intervals[key] = None if apart else difference(mine, theirs)
     found: Interval | None = evaluation.intervals[key]
@@ -217,7 +213,7 @@ def conditions(evaluation: Evaluation) -> str:
     lines = [
         f"Conditions. spectrarium {version('spectrarium')}, code {code_fingerprint()}; {seeds} "
         "seeds (tags and weirdness: the first); intervals are 95 % bootstrap over objects and "
-        "seeds, of coverage 95 % binomial, of R² bootstrap over objects; Δ is the paired "
+        "seeds, of coverage 95 % binomial; Δ is the paired "
         "difference to PCA, bold where it is an improvement beyond its interval, italic where it "
         "is a loss.",
         "Splits are by object, by the first byte of BLAKE3 of its name: train < 154 (mock survey: "
@@ -232,7 +228,10 @@ def conditions(evaluation: Evaluation) -> str:
         "1 % of the population at a time; combined = rank combination of reconstruction and "
         "density, each against what is usual at its S/N. "
         f"Tags: {', '.join(effort.heads)} head, conformal; real corpora in five rotations by "
-        'object; "z of all" are the redshifts of all but sky. '
+        'object; "z of all" are the redshifts of all but sky; "surer than right" is the mean '
+        "probability of the class that is told, less the share that is right; sets of classes are "
+        "never empty, so that where nearly all are right the smaller levels hold more than they "
+        "say. "
         f"Weirdness: one forest of {effort.trees} trees. wrong z recall: of good spectra with a "
         "wrong catalogue redshift, found by disagreement with neighbours, looking at as many as "
         "are wrong.",

@@ -12,17 +12,19 @@ from scipy import stats
 
 from ..domain.errors import UsageError
 from ..domain.progress import Progress, Silent
-from ..explore.conformal import object_weights
+from ..explore.conformal import binomial_interval, object_weights
 from ..explore.meaning import holm
 from ..explore.tag_guard import Features
 from ..explore.tagging import LEVELS, TEST, Predictions, split, train_tagger
-from .bootstrap import Measured, binomial_interval
+from .bootstrap import Measured
 from .corpus import Corpus
 
 LEAST_IN_BIN = 50
 """Objects in a bin of S/N; smaller bins are merged."""
 _BINS = 5
 ROTATIONS = 5
+SURER = "surer than right"
+"""What a measure of classes ends with: probability said less share right; 0 is honest."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,12 +33,14 @@ class Tagged:
 
     inside : (n, L) whether the interval or set of each level holds the truth · error : (n,) of
     numbers (of z divided by 1 + z), or 1 for a wrong class · abstained : spectra without a tag
+    surer : (n,) probability of the likeliest class, less 1 where it is right; NaN for numbers
     """
 
     label: str
     kind: str
     rows: NDArray[np.int64]
     error: NDArray[np.float64]
+    surer: NDArray[np.float64]
     inside: NDArray[np.bool_]
     abstained: int
     heads: tuple[str, ...]
@@ -46,6 +50,7 @@ class Tagged:
 class Covered:
     """Coverage in one bin of S/N (or of all: bin 0).
 
+    bias : median error of numbers; of classes how much surer than right, on average by object
     nominal, share : of objects · low, high : 95 % binomial interval by object · p : two-sided, of
     the nominal value, Holm-corrected over the bins of its label and level
     """
@@ -105,7 +110,7 @@ def _tagged(
     corpus: Corpus, features: Features, name: str, kind: str, label: NDArray[Any], seed: int,
     progress: Progress, heads: tuple[str, ...] | None,
 ) -> Tagged:  # fmt: skip
-    rows, values, low, high, sets, used = [], [], [], [], [], []
+    rows, values, surer, low, high, sets, used = [], [], [], [], [], [], []
     abstained = 0
     for mine, asked, rotation in _parts(corpus, label, kind, seed):
         tagger = train_tagger(
@@ -120,6 +125,7 @@ def _tagged(
         abstained += int(len(asked) - known.sum())
         rows.append(asked[known])
         values.append(found.value[known])
+        surer.append(_surer(found, tagger.classes, label[asked])[known])
         low.append(found.low[known])
         high.append(found.high[known])
         sets.append(_holds(found, tagger.classes, label[asked])[known])
@@ -139,7 +145,8 @@ def _tagged(
         error = np.asarray(value, np.float64) - truth
         if name.startswith("z"):
             error = error / (1.0 + truth)
-    return Tagged(name, kind, at, error, inside, abstained, tuple(used))
+    sure = np.concatenate(surer)[order]
+    return Tagged(name, kind, at, error, sure, inside, abstained, tuple(used))
 
 
 def _parts(
@@ -164,6 +171,17 @@ def _holds(found: Predictions, classes: tuple[str, ...], truth: NDArray[Any]) ->
     place = {c: i for i, c in enumerate(classes)}
     at = np.array([place.get(str(t), -1) for t in truth])
     return np.asarray(found.sets[np.arange(len(at)), :, at] & (at >= 0)[:, None])
+
+
+def _surer(
+    found: Predictions, classes: tuple[str, ...], truth: NDArray[Any]
+) -> NDArray[np.float64]:
+    """(n,) how much surer than right of the likeliest class; NaN where there are no classes."""
+    if not classes:
+        return np.full(len(truth), np.nan)
+    probability = np.nan_to_num(found.probability)
+    likeliest = np.array(classes, object)[probability.argmax(axis=1)]
+    return np.asarray(probability.max(axis=1) - (likeliest == truth))
 
 
 def coverage(tagged: Tagged, corpus: Corpus) -> list[Covered]:
@@ -209,10 +227,11 @@ def _covered(
     error = tagged.error[rows]
     number = tagged.kind == "number"
     middle = float(np.median(error))
+    bias = middle if number else float(np.average(tagged.surer[rows], weights=weight))
     return Covered(
         bin=name, nominal=nominal, share=hits / max(n_objects, 1), low=low, high=high,
         p=float(stats.binomtest(round(hits), n_objects, nominal).pvalue), n=len(rows),
-        n_objects=n_objects, bias=middle if number else None,
+        n_objects=n_objects, bias=bias,
         sigma=1.4826 * float(np.median(np.abs(error - middle))) if number else None,
     )  # fmt: skip
 
@@ -227,6 +246,7 @@ def measures(report: TagReport, corpus: Corpus) -> dict[str, Measured]:
             out[f"tag bias {name}"] = Measured(tagged.error, objects, tagged.rows, "median")
         else:
             out[f"tag {name} right"] = Measured(1.0 - tagged.error, objects, tagged.rows)
+            out[f"tag {name} {SURER}"] = Measured(tagged.surer, objects, tagged.rows)
         for j, level in enumerate(LEVELS):
             inside = tagged.inside[:, j].astype(np.float64)
             out[f"tag {name} coverage {level:.0%}"] = Measured(inside, objects, tagged.rows)

@@ -170,6 +170,28 @@ def probe(
     return probe_with(built, wanted, mine, seed, permutations, resamples)
 
 
+def skill(
+    features: NDArray[Any], target: NDArray[Any], objects: NDArray[Any], kind: str, seed: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """What each spectrum adds to the held-out R² of a number: for pairing probes of two spaces.
+
+    Returns
+    -------
+    (k,) rows that have a value · (k,) 1 − squared error / mean squared error of the mean: their
+    mean is the score of `probe`
+    Raises as `probe`.
+    """
+    make = probe_named(kind)
+    features, objects = np.asarray(features), np.asarray(objects)
+    _check(features, len(target), objects)
+    wanted = target_of(np.asarray(target, F8), objects)
+    built = make(features[wanted.rows], object_folds(objects[wanted.rows], seed=seed))
+    truth = wanted.values[:, None]
+    found = built.predict(truth)
+    error, plain = ((truth - x)[:, 0, 0] ** 2 for x in (found.held_out, found.baseline))
+    return wanted.rows, np.asarray(1.0 - error / plain.mean())
+
+
 def probe_with(
     built: Probe, target: Target, objects: NDArray[Any], seed: int = 0,
     permutations: int | None = None, resamples: int = 500,
