@@ -86,6 +86,30 @@ def test_eyes_are_kept_apart(site):
     assert holdings.newest(Visibility(hidden=frozenset({"SECRET"}))) is part
 
 
+@pytest.mark.parametrize("most", [0, 10**6])
+def test_a_catalogue_is_the_same_from_memory_and_off_the_disk(site, monkeypatch, most):
+    monkeypatch.setattr("spectrarium.serve.holding.IN_MEMORY_ROWS", most)
+    columns = ["obs_id", "target_name", "s_ra", "em_xel", "access_path"]
+    for eyes in (EVERYTHING, Visibility(hidden=frozenset({"SECRET"}))):
+        holding = Holdings(site.archive).newest(eyes)
+        rows = holding.archive.find(None)[::-1][:7]
+        found = holding.catalogue(rows, columns)
+        assert found.to_pylist() == holding.archive.catalogue(rows, columns).to_pylist()
+        assert holding.catalogue(rows[:0], columns).num_rows == 0
+        assert holding.catalogue(rows[:0], columns).schema.names == columns
+
+
+def test_what_may_not_be_seen_is_not_told_from_memory(site):
+    everything = Holdings(site.archive).newest(EVERYTHING)
+    secret = np.setdiff1d(
+        everything.archive.find(None),
+        Holdings(site.archive).newest(Visibility(hidden=frozenset({"SECRET"}))).archive.find(None),
+    )
+    part = Holdings(site.archive).newest(Visibility(hidden=frozenset({"SECRET"})))
+    assert len(secret)
+    assert set(part.catalogue(secret, ["obs_id", "s_ra"]).column("obs_id").to_pylist()) == {None}
+
+
 def test_an_archive_that_is_gone_is_told(fresh):
     with fresh.client() as client:
         assert client.get("/api/archive").status_code == 200

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..domain.errors import SpectrariumError
-from ..store.archive import Archive, Rows
+from ..store.archive import Rows
 from .dali import VOTABLE, Params, message_of
-from .obscore import dids, links
+from .obscore import Catalogue, dids, links
 from .publisher import Publisher
 from .ssap import links_descriptor
 from .vosi import Capability, Interface, own
@@ -63,14 +63,18 @@ def cone_of(params: Params) -> tuple[float, float, float, int]:
 
 
 def answer(
-    archive: Archive, publisher: Publisher, rows: Rows, distance: NDArray[np.float64], verb: int,
-    most: int,
+    catalogue: Catalogue, publisher: Publisher, rows: Rows, distance: NDArray[np.float64],
+    verb: int, most: int,
 ) -> Iterator[bytes]:  # fmt: skip
-    """The answer, in pieces. rows, distance (deg) : (n,) the nearest first · most : rows"""
+    """The answer, in pieces.
+
+    catalogue : (rows, columns) → table · rows, distance (deg) : (n,) the nearest first
+    most : rows; where there are more the status is OVERFLOW
+    """
     fields = [f for least, f in _FIELDS if least <= verb]
     columns = [f.name for f in fields if f.name not in _MADE]
     needed = list(dict.fromkeys([*columns, "obs_collection", "obs_id", "s_ra", "s_dec"]))
-    found = archive.catalogue(rows[:most], needed)
+    found = catalogue(rows[:most], needed)
     did = dids(publisher, found.column("obs_collection"), found.column("obs_id"))
     made = {
         "id": did, "ra": found.column("s_ra"), "dec": found.column("s_dec"),

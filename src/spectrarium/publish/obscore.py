@@ -5,7 +5,7 @@ Source: IVOA ObsCore 1.1, tables 1 and 5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import quote
@@ -21,6 +21,8 @@ from ..store.archive import Archive, Rows
 from .dali import LINKS
 from .publisher import Publisher
 
+Catalogue = Callable[[Rows, Sequence[str]], pa.Table]
+"""(rows, columns) → the catalogue there, in their order: `Archive.catalogue`, or faster."""
 _S, _D, _I, _L = pa.string(), pa.float64(), pa.int32(), pa.int64()
 _NOT_PLAIN = r"[^A-Za-z0-9_.~/-]"
 """What `urllib.parse.quote` escapes."""

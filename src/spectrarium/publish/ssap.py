@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ..store.archive import Archive, Rows
-from .obscore import SAMPLE_BYTES, by_unit, dids, escaped, flux_ucd, vacuum_m
+from ..store.archive import Rows
+from .obscore import SAMPLE_BYTES, Catalogue, by_unit, dids, escaped, flux_ucd, vacuum_m
 from .publisher import Publisher
 from .soda import SYNC
 from .soda import descriptor as soda_descriptor
@@ -32,13 +32,14 @@ _S = pa.string()
 
 
 def ssap_table(
-    archive: Archive, publisher: Publisher, rows: Rows, formats: Sequence[str]
+    catalogue: Catalogue, publisher: Publisher, rows: Rows, formats: Sequence[str]
 ) -> pa.Table:
     """One row per spectrum and format: the columns of `ssap_fields.FIELDS`.
 
-    rows : of the catalogue, in the order of their rank · formats : keys of `FORMATS`
+    catalogue : (rows, columns) → table · rows : in the order of their rank · formats : keys of
+    `FORMATS`
     """
-    found = archive.catalogue(rows, list(_ASKED))
+    found = catalogue(rows, _ASKED)
     score = np.linspace(1.0, 0.0, len(rows), endpoint=False)
     parts = []
     for word in formats:
@@ -123,11 +124,11 @@ def _all(value: str, number: int) -> pa.Array:
 
 
 def answer(
-    archive: Archive, publisher: Publisher, wish: Wish, rows: Rows, most: int
+    catalogue: Catalogue, publisher: Publisher, wish: Wish, rows: Rows, most: int
 ) -> Iterator[bytes]:
     """The answer to a query, in pieces. most : rows; where there are more the status is OVERFLOW"""
     fewer = max(1, -(-most // max(1, len(wish.formats)))) if most else 0
-    table = ssap_table(archive, publisher, rows[: fewer + 1], wish.formats)
+    table = ssap_table(catalogue, publisher, rows[: fewer + 1], wish.formats)
     over = len(table) > most or len(rows) > fewer
     table = table.slice(0, most)
     status = [("QUERY_STATUS", "OVERFLOW" if over else "OK"), ("SERVICE_PROTOCOL", "1.1")]

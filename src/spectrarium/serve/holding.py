@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,13 +15,16 @@ import pyarrow as pa
 
 from ..domain.visibility import Visibility
 from ..run.explorer import Explorer
-from ..store.archive import Archive
+from ..store.archive import Archive, Rows
 from ..store.manifest import NAME
 
 T = TypeVar("T")
 HELD = 6
 """So many versions and visibilities stay open; those in use by a request stay usable anyway."""
 CACHE_BYTES = 1 << 30
+IN_MEMORY_ROWS = 500_000
+"""Of a catalogue of so many rows the columns that services tell are kept in memory: some 220 bytes
+a row, and a few rows come thirty times faster than off the disk."""
 
 
 class Cache:
@@ -104,6 +108,16 @@ class Holding:
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """`make`'s value, computed once for this version and visibility; do not change it."""
         return self._cache.get((self.version, self.visibility, key), make)
+
+    def catalogue(self, rows: Rows, columns: Sequence[str]) -> pa.Table:
+        """`archive.catalogue` at rows that the archive has named; of a small one from memory."""
+        if self.archive.catalogue_rows > IN_MEMORY_ROWS:
+            return self.archive.catalogue(rows, columns)
+        whole = [self.cached(("catalogue", c), partial(self._joined, c)) for c in columns]
+        return pa.table(whole, names=list(columns)).take(pa.array(rows, pa.int64()))
+
+    def _joined(self, name: str) -> pa.Array:
+        return self.archive.column(name).combine_chunks()
 
     def explorer(self, name: str) -> Explorer:
         """The embedding `name`, ready for questions. Raises UsageError (no_model)."""

@@ -22,7 +22,9 @@ def query(ask: VoAsk) -> Response:
         rows, far = ask.archive.cone(ra, dec, radius)
         order = np.argsort(far, kind="stable")
         rows, far = rows[order], np.asarray(far)[order]
-    return vo_table(ask, conesearch.answer(ask.archive, ask.publisher, rows, far, verb, most))
+    return vo_table(
+        ask, conesearch.answer(ask.holding.catalogue, ask.publisher, rows, far, verb, most)
+    )
 
 
 def offered(ask: VoAsk) -> list[vosi.Capability]:

@@ -28,7 +28,7 @@ def query(ask: VoAsk) -> Response:
     top = ask.params.integer("TOP", None, least=1)
     rows = Asked(ask.archive, ask.holding.cached).rows(wish)
     rows = rows if top is None else rows[:top]
-    return vo_table(ask, ssap.answer(ask.archive, ask.publisher, wish, rows, most))
+    return vo_table(ask, ssap.answer(ask.holding.catalogue, ask.publisher, wish, rows, most))
 
 
 def offered(ask: VoAsk) -> list[vosi.Capability]:
