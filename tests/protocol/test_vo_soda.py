@@ -92,6 +92,17 @@ def test_many_are_one_table_in_their_order(vo, dids, tmp_path):
     assert len([x for x in lines if x.startswith("3,")]) == len(alone)
 
 
+def test_a_block_of_which_nothing_is_found_breaks_nothing(vo, dids, tmp_path):
+    """Rows are written fifty at a time: here the second fifty hold no sample at all."""
+    asked = [*dids[:2], *(f"ivo://nowhere/x?{i}" for i in range(110))]
+    answer = soda(vo, ID=asked, BAND=BAND)
+    votlint(answer.content, tmp_path)
+    table = table_of(answer)
+    assert list(table["id"]) == asked
+    assert list(table["status"]) == ["OK"] * 2 + ["NOT_FOUND"] * 110
+    assert [int(n) > 0 for n in table["n_samples"]] == [True] * 2 + [False] * 110
+
+
 def test_two_bands_and_two_spectra_are_four_rows(vo, dids):
     table = table_of(soda(vo, ID=dids[:2], BAND=[BAND, "6e-7 6.1e-7"]))
     assert list(table["number"]) == [1, 1, 2, 2]

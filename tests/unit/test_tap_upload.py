@@ -92,6 +92,16 @@ HARMFUL = {
     "fits": wrapped('<DATA><FITS extnum="1"><STREAM href="http://127.0.0.1:1/"/></FITS></DATA>'),
     "rows promised": wrapped(ROW, table=' nrows="99999999999"'),
     "cells promised": wrapped(ROW).replace(b'"int"', b'"int" arraysize="9999999999"'),
+    "cells that are empty": wrapped(
+        "<DATA><TABLEDATA>" + "<TR><TD/></TR>" * 5000 + "</TABLEDATA></DATA>"
+    ).replace(b'"int"', b'"char" arraysize="60000"'),
+    "cells promised by rows": wrapped(
+        "<DATA><TABLEDATA>" + " " * 60_000 + "</TABLEDATA></DATA>", table=' nrows="50000"'
+    ).replace(b'"int"', b'"char" arraysize="60000"'),
+    "many tables of empty cells": wrapped(
+        ("<DATA><TABLEDATA>" + "<TR><TD/></TR>" * 500 + "</TABLEDATA></DATA></TABLE><TABLE>"
+         '<FIELD name="b" datatype="char" arraysize="60000"/>') * 10
+    ),
     "deep": (HEAD + "<VOTABLE>" + "<RESOURCE>" * 5000 + "</RESOURCE>" * 5000
              + "</VOTABLE>").encode(),
     "no xml": b"\x00\x01\x02", "empty": b"", "cut": wrapped(ROW)[:-40],

@@ -49,6 +49,16 @@ def known(column) -> list:
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32(), pa.int32(), pa.bool_()], ids=str)
+@pytest.mark.parametrize("cells", [[None], [[]], [None, []], []], ids=str)
+def test_lists_without_any_element_are_written(form, kind, cells):
+    source = pa.table({"a": pa.array(cells, pa.list_(kind)), "n": pa.array(range(len(cells)))})
+    read = parse_single_table(io.BytesIO(written(source, form))).to_table()
+    assert read["n"].tolist() == list(range(len(cells)))
+    assert all(c is None or len(np.atleast_1d(c)) == 0 or np.ma.is_masked(c) for c in read["a"])
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("cut", [slice(0, 500), slice(7, 30), slice(0, 0)])
 def test_every_value_comes_back(form, cut):
     source = table()[cut.start : cut.stop] if cut.stop else table().slice(0, 0)

@@ -170,7 +170,7 @@ def _cells(column: pa.Array) -> NDArray[np.uint8]:
     floating = pa.types.is_floating(column.type)
     values = column.fill_null(np.nan if floating else 0).to_numpy(zero_copy_only=False)
     big = np.ascontiguousarray(values.astype(wire))
-    out: NDArray[np.uint8] = big.view(np.uint8).reshape(len(values), -1)
+    out: NDArray[np.uint8] = big.view(np.uint8).reshape(len(values), big.itemsize)
     return out
 
 

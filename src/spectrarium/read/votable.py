@@ -19,6 +19,11 @@ from ..domain.errors import DataError
 MAX_BYTES = 256 * 2**20
 """Largest document that is parsed: XML needs many times its size in memory."""
 _MAX_DEPTH = 60
+_FREE_BYTES, _GROWTH = 64 * 2**20, 16
+"""What cells of fixed size may take in memory: so much, or so many times the document's bytes."""
+_WIDTH = {"bit": 1, "boolean": 1, "unsignedByte": 1, "short": 2, "int": 4, "float": 4, "char": 4,
+          "unicodeChar": 4, "doubleComplex": 16}  # fmt: skip
+"""Bytes of an element where it is parsed to; 8 of all others."""
 _ENCODINGS = {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin-1", "windows-1252"}
 _ROOT = re.compile(rb"<(?:[\w.-]+:)?VOTABLE[\s>]")
 _DECLARED = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([\w.-]+)[\"']")
@@ -121,6 +126,8 @@ class _Guard:
         self.size = size
         self.where = where
         self.depth = 0
+        self.most = max(_FREE_BYTES, _GROWTH * size)
+        self.row_bytes = self.rows = self.others = 0
 
     def doctype(self, name: str, system: Any, public: Any, has_subset: int) -> None:
         # a bare DOCTYPE (VOTable 1.0 has one) declares nothing and its DTD is never fetched
@@ -140,14 +147,35 @@ class _Guard:
                             "external_stream")  # fmt: skip
         if local == "FITS":
             raise self._bad("wraps a FITS file", "external_stream")
-        if local == "TABLE" and _number(attributes.get("nrows")) > self.size:
-            raise self._bad("promises more rows than it has bytes", "bad_votable")
-        if local in ("FIELD", "PARAM") and "arraysize" in attributes:
-            count = 1
-            for part in re.findall(r"\d+", attributes["arraysize"]):
-                count *= int(part[:12])
-            if count > self.size:
-                raise self._bad("promises more values than it has bytes", "bad_votable")
+        if local == "TABLE":
+            self.others += self.rows * self.row_bytes  # of the tables before this one
+            self.row_bytes, self.rows = 0, _number(attributes.get("nrows"))
+            if self.rows > self.size:
+                raise self._bad("promises more rows than it has bytes", "bad_votable")
+        if local in ("FIELD", "PARAM"):
+            self._column(local, attributes)
+        if local == "DATA":  # before them the parser makes room for the rows that are promised
+            self._room()
+            self.rows = 0
+        if local == "TR":
+            self.rows += 1
+            self._room()
+
+    def _column(self, local: str, attributes: dict[str, str]) -> None:
+        count, size = 1, attributes.get("arraysize", "")
+        for part in re.findall(r"\d+", size):
+            count *= int(part[:12])
+        if count > self.size:
+            raise self._bad("promises more values than it has bytes", "bad_votable")
+        if local == "FIELD" and not size.endswith("*"):
+            self.row_bytes += count * _WIDTH.get(attributes.get("datatype", ""), 8)
+
+    def _room(self) -> None:
+        """Refuse cells that are as good as empty in the document and large in memory."""
+        if self.others + self.rows * self.row_bytes > self.most:
+            raise self._bad(
+                f"takes {self.row_bytes} bytes a row, far more than it has", "bad_votable"
+            )
 
     def end(self, tag: str) -> None:
         self.depth -= 1
