@@ -34,6 +34,8 @@ RUN_ELSEWHERE = {
     "make docs": "test_generated_pages_are_new, and a measurement of minutes",
     "make lint": "the first step of make test",
 }
+WALKED = ("publish.md",)
+"""Run in its order, with a server that goes on, by tests/protocol/test_vo_publish_page.py."""
 KNOWN_ID = "0618-52049-0372"
 """The identifier that examples use; the staged archive holds it."""
 
@@ -239,7 +241,8 @@ def serve(command: str, desk: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("page", [p for p in TO_RUN if commands(p) or mentioned(p)], ids=short)
+@pytest.mark.parametrize("page", [p for p in TO_RUN if p.name not in WALKED
+                                  and (commands(p) or mentioned(p))], ids=short)  # fmt: skip
 def test_every_command_runs(page, desk):
     """The blocks of a page in order, in one folder; then what its text mentions."""
     for command in commands(page):

@@ -16,8 +16,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+from embedding_cases import spectrum
 from serve_client import TOKEN, Site
+
+import spectrarium as sp
+from spectrarium.domain.observation import Observation
+from spectrarium.people import People
 
 PROGRAM = [sys.executable, "-m", "spectrarium.cli.main", "serve"]
 DEADLINE_S = 90.0
@@ -170,6 +176,8 @@ def test_a_taken_port_is_told(desk):
 
 @pytest.mark.parametrize(("more", "code"), [
     (["--host", "0.0.0.0"], "token_needed"), (["--token", "short"], "weak_token"),
+    (["--url", "https://survey.example.org", "--authority", "survey.example.org", "--contact",
+      "a@example.org"], "token_needed"), (["--name", "survey.example.org"], "token_needed"),
     (["--host", "no.such.host.invalid", "--token", TOKEN], "no_such_host"),
     (["--port", "99999"], "99999"), (["--archive", "nowhere"], "no_archive"),
 ])  # fmt: skip
@@ -190,9 +198,43 @@ def test_settings_come_from_the_environment(desk):
         assert facts["count"] == 100
         assert TOKEN not in server.text
         assert server.ends()[0] == 0
-    with serving(*words(desk), SPECTRARIUM_PORT="many") as server:
+    for refused in ({"SPECTRARIUM_PORT": "many"}, {"SPECTRARIUM_NAMES": "[a.org"}):
+        with serving(*words(desk), **refused) as server:
+            assert server.over() == 2
+            assert "bad_setting" in server.text
+            assert next(iter(refused)) in server.text
+    listed = {"SPECTRARIUM_NAMES": "a.org, b.org", "SPECTRARIUM_TOKEN": TOKEN}
+    with serving(*words(desk), **listed) as server:
+        asked = {"Host": "b.org", "Authorization": f"Bearer {TOKEN}"}
+        assert json.loads(server.get("/api/archive", **asked))["count"] == 100
+    del listed["SPECTRARIUM_TOKEN"]
+    with serving(*words(desk), **listed) as server:
         assert server.over() == 2
-        assert "bad_setting" in server.text
+        assert "token_needed" in server.text
+
+
+def test_collections_that_no_registry_takes_are_told_at_the_start(fresh):
+    names = ("My Survey", "Étoiles", "Archive", "MOCK")
+    with People(fresh.people) as people:
+        for name in (*names, "Not There"):
+            people.collections.declare(name, "public")
+    archive = sp.open(fresh.archive)
+    wave = np.linspace(4000.0, 7000.0, 600)
+    archive.ingest([spectrum(wave, np.ones(600), observation=Observation(name, obs_id="1"))
+                    for name in names[:3]], workers=0)  # fmt: skip
+    who = ["--authority", "org.example.test", "--contact", "a@example.org", "--token", TOKEN]
+    with serving(*words(fresh, *who)) as server:
+        feed = server.get("/vo/registry?verb=ListRecords&metadataPrefix=ivo_vor").decode()
+        assert server.ends()[0] == 0
+        for name in names[:3]:
+            assert f"the collection {name!r} can have no record" in server.text
+            assert f"{name} in Spectrarium archive" not in feed
+        assert server.text.count("can have no record") == 3
+        assert "MOCK in Spectrarium archive" in feed
+    with serving(*words(fresh)) as server:
+        assert server.ready()
+        assert server.ends()[0] == 0
+        assert "can have no record" not in server.text
 
 
 def test_raw_requests_find_no_way_around(desk):

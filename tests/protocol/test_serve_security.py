@@ -12,6 +12,7 @@ from spectrarium.domain.errors import UsageError
 from spectrarium.people import People
 from spectrarium.serve.app import create_app
 from spectrarium.serve.guard import host_name, is_loopback, names_of
+from spectrarium.serve.vo_settings import VoSettings
 
 # hosts, origins, writes -----------------------------------------------------------------------
 
@@ -168,6 +169,28 @@ def test_other_addresses_need_a_good_token(desk):
     with pytest.raises(UsageError) as found:
         create_app(desk.archive, desk.people, token="short")
     assert found.value.code == "weak_token"
+
+
+@pytest.mark.parametrize(("option", "names", "url"), [
+    ("--url", (), "https://survey.example.org"), ("--url", (), "http://10.0.0.1:8600/spectra"),
+    ("--name", ("survey.example.org",), ""), ("--name", ("localhost", "lab"), ""),
+    ("--url", ("survey.example.org",), "https://survey.example.org"),
+])  # fmt: skip
+def test_behind_a_proxy_nobody_is_the_operator_without_a_token(desk, option, names, url):
+    options = {"names": names, "vo": VoSettings(url=url)}
+    with pytest.raises(UsageError) as found:
+        create_app(desk.archive, desk.people, **options)
+    assert found.value.code == "token_needed"
+    assert found.value.where == option
+    with desk.client(token=TOKEN, **options) as client:
+        error(client.get("/api/archive"), 401, "sign_in")
+        assert client.get("/api/me").json()["name"] == "guest"
+
+
+def test_names_of_this_machine_need_no_token(desk):
+    options = {"names": ("localhost", "127.0.0.2"), "vo": VoSettings(url="http://[::1]:8600")}
+    with desk.client(**options) as client:
+        assert client.get("/api/archive").json()["user"]["rights"] == ["operate", "judge", "save"]
 
 
 def test_without_a_token_there_is_nothing_to_see(desk):

@@ -9,6 +9,8 @@ from astropy.io.votable import parse_single_table
 from serve_client import TOKEN
 from vo_site import stilts, votlint
 
+LINKS = "application/x-votable+xml;content=datalink"
+
 
 @pytest.fixture(scope="module")
 def place(vo) -> tuple[float, float, str]:
@@ -24,6 +26,8 @@ def test_the_nearest_first_and_columns_by_verbosity(vo, place, tmp_path):
         table = parse_single_table(io.BytesIO(answer.content))
         sizes.append(len(table.fields))
         assert table.array["target_name"][0] == place[2]
+        assert set(table.array["access_format"]) == {LINKS}
+        assert "/vo/datalink/links?ID=" in table.array["access_url"][0]
         assert (table.array["distance"][1:] >= table.array["distance"][:-1]).all()
         assert {"ID_MAIN", "POS_EQ_RA_MAIN", "POS_EQ_DEC_MAIN"} <= {f.ucd for f in table.fields}
     assert sizes == sorted(set(sizes))
@@ -36,11 +40,31 @@ def test_the_nearest_first_and_columns_by_verbosity(vo, place, tmp_path):
     {"RA": 1, "DEC": 2, "SR": -1}, {"RA": 1, "DEC": 2, "SR": 181}, {"RA": "nan", "DEC": 2, "SR": 1},
     {"RA": 1, "DEC": 2, "SR": 1, "VERB": 4}, {"RA": [1, 2], "DEC": 2, "SR": 1},
     {"RA": 1, "DEC": 2, "SR": 1, "MAXREC": "x"}, {"RA": "1" * 200_000, "DEC": 2, "SR": 1},
-])  # fmt: skip
+    {"RA": 1, "DEC": [1, 2], "SR": 1}, {"RA": 1, "DEC": 2, "SR": [1, 2]},
+    {"RA": 1, "DEC": 2, "SR": 1, "VERB": [1, 2]}, {"RA": 1, "DEC": 2, "SR": 1, "MAXREC": [1, 2]},
+    {"RA": 1, "DEC": 2, "SR": 1, "VERB": "x"}, {"RA": 1, "DEC": 2, "SR": 1, "MAXREC": "-1"},
+    {"RA": 361, "DEC": 2, "SR": 1}, {"RA": 1, "DEC": 2, "SR": "inf"},
+    {"RA": "1_0", "DEC": 2, "SR": 1}, {"RA": 1, "DEC": "9" * 90_000, "SR": 1},
+    {"RA": 1, "DEC": 2, "SR": 1, "MAXREC": "9" * 40},
+    {"RA": 1, "DEC": 2, "SR": 1, "RESPONSEFORMAT": "image/gif"},
+    {"RA": 1, "DEC": 2, "SR": 1, "RESPONSEFORMAT": ["votable", "text/xml"]},
+    {"RA": 1, "DEC": 2, "SR": ""}, {"RA": 1, "DEC": 2, "SR": "\x00"},
+], ids=lambda p: str(p)[:60])  # fmt: skip
 def test_errors_are_told_as_the_standard_has_them(vo, params):
+    before = vo.site.store.version
     answer = vo.post("/cone", data=params)
     assert answer.status_code == 400
     assert '<INFO ID="Error" name="Error" value="' in answer.text
+    assert len(answer.content) < 2000
+    assert vo.site.store.version == before
+
+
+@pytest.mark.parametrize("words", ["votable", "text/xml", "application/x-votable+xml"])
+def test_a_votable_may_be_asked_for(vo, words):
+    asked = {"RA": 1, "DEC": 2, "SR": 1, "MAXREC": 0, "RESPONSEFORMAT": words}
+    assert vo.get("/cone", **asked).status_code == 200
+    asked = {"REQUEST": "queryData", "WAVELENGTH": "/1e-6", "FORMAT": words, "VERSION": "1.0"}
+    assert vo.get("/slap", **asked).status_code == 200
 
 
 def test_clients(vo, place, tmp_path):
@@ -82,9 +106,24 @@ def test_lines_in_a_range(vo, tmp_path):
 @pytest.mark.parametrize("params", [
     {}, {"REQUEST": "queryData"}, {"REQUEST": "x", "WAVELENGTH": "1/2"},
     {"REQUEST": "queryData", "WAVELENGTH": "a"}, {"REQUEST": "queryData", "WAVELENGTH": "2/1"},
-])  # fmt: skip
+    {"REQUEST": ["queryData", "x"], "WAVELENGTH": "1/2"},
+    *({"REQUEST": "queryData", "WAVELENGTH": "5e-7/6e-7", **more} for more in (
+        {"MAXREC": "x"}, {"MAXREC": "-1"}, {"MAXREC": "1.5"}, {"MAXREC": ["1", "2"]},
+        {"MAXREC": "9" * 40}, {"FORMAT": "image/gif"}, {"FORMAT": ["votable", "text/xml"]},
+        {"VERSION": "7"}, {"VERSION": ["1.0", "1.1"]}, {"WAVELENGTH": "-5/-1"},
+        {"WAVELENGTH": "-1/1e-6"}, {"WAVELENGTH": "nan"}, {"WAVELENGTH": "/"},
+        {"WAVELENGTH": "9" * 90_000}, {"WAVELENGTH": "9" * 200_000},
+        {"WAVELENGTH": ",".join(["1/2"] * 1001)}, {"WAVELENGTH": ["1/2"] * 1001},
+        {"WAVELENGTH": "\x00"},
+    )),
+], ids=lambda p: str(p)[:70])  # fmt: skip
 def test_line_requests_that_are_wrong(vo, params):
-    assert vo.get("/slap", **params).status_code == 400
+    before = vo.site.store.version
+    answer = vo.post("/slap", data=params)
+    assert answer.status_code == 400
+    assert 'name="QUERY_STATUS" value="ERROR"' in answer.text
+    assert len(answer.content) < 2000
+    assert vo.site.store.version == before
 
 
 def test_pyvo_reads_lines(vo):

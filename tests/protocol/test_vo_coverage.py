@@ -8,9 +8,17 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 import pytest
 from astropy import units as u
+from embedding_cases import spectrum
 from mocpy import MOC, FrequencyMOC, TimeMOC
 from serve_client import TOKEN
 from vo_site import Vo, vo
+
+import spectrarium as sp
+from spectrarium.domain.axis import Medium
+from spectrarium.domain.observation import Observation
+from spectrarium.publish.coverage import bounds, coverage
+from spectrarium.publish.obscore import obscore_table
+from spectrarium.publish.publisher import Publisher
 
 __all__ = ["vo"]
 KINDS = {"space": MOC, "time": TimeMOC, "spectral": FrequencyMOC}
@@ -53,6 +61,25 @@ def test_all_that_may_be_seen_is_covered_and_nothing_else(vo: Vo):
     moc = _from_fits("spectral", vo.get("/moc/spectral", COLLECTION="MOCK").content)
     middle = (waves.column(0).to_numpy() + waves.column(1).to_numpy()) / 2
     assert moc.contains(299_792_458.0 / middle * u.Hz).all()
+
+
+def test_wavelengths_in_air_are_told_in_vacuum(tmp_path):
+    """As SSA and ObsCore have them: 2 Å apart at 7000 Å, and as they are where nothing is known."""
+    wave = np.linspace(4000.0, 7000.0, 60)
+    archive = sp.open(tmp_path / "archive")
+    archive.ingest([spectrum(wave, np.ones(60), medium=medium, observation=Observation(
+        "W", obs_id=medium.value)) for medium in Medium], workers=0)  # fmt: skip
+    store = archive.store
+    rows = store.find()
+    names = store.catalogue(rows, ["obs_id"]).column(0).to_pylist()
+    lo, hi = (dict(zip(names, v, strict=True)) for v in bounds(store, rows, "spectral"))
+    told = obscore_table(store, Publisher(authority="a"), rows, ["em_min", "em_max"])
+    np.testing.assert_array_equal(list(lo.values()), told.column("em_min").to_numpy())
+    np.testing.assert_array_equal(list(hi.values()), told.column("em_max").to_numpy())
+    assert hi["air"] - hi["vacuum"] == pytest.approx(1.93e-10, rel=0.01)
+    assert hi["unknown"] == hi["vacuum"] == pytest.approx(7e-7)
+    spectral = coverage(store, rows, "spectral")
+    assert spectral.contains([299_792_458.0 / hi["air"] * 1.00001] * u.Hz).all()
 
 
 def test_collections_orders_and_circles(vo: Vo):

@@ -94,12 +94,20 @@ def test_maxrec(vo, did):
     {"WIDTH": 3000}, {"WIDTH": -5, "LINE": "Halpha"}, {"FRAME": "moving"}, {"RERANK": "maybe"},
     {"LINE": "Halpha", "WINDOW": "5e-7 6e-7"}, {"REDSHIFT": "far"}, {"MAXREC": "-1"},
     {"REDSHIFT": 1e9, "FRAME": "rest"}, {"MODEL": "m" * 400}, {"WINDOW": "1e-9 2e-9"},
+    {"ID": "x" * 90_000}, {"ID": "x" * 200_000}, {"ID": "ivo://" + "x?" * 40_000}, {"ID": "\x00"},
+    {"K": "9" * 40}, {"MAXREC": ["1", "2"]}, {"MAXREC": "x"}, {"MODEL": ["a", "b"]},
+    {"WINDOW": ["5e-7 5.5e-7", "5e-7 5.6e-7"]}, {"LINE": ["Halpha", "Hbeta"]},
+    {"WIDTH": ["1000", "2000"], "LINE": "Halpha"}, {"FRAME": ["rest", "delivered"]},
+    {"RERANK": ["true", "false"]}, {"REDSHIFT": ["0", "1"]}, {"WINDOW": "5" * 90_000},
 ], ids=lambda p: str(p)[:40])  # fmt: skip
 def test_bad_input(vo, did, params):
-    answer = vo.get("/similar", **{"ID": did, **params})
+    before = vo.site.store.version
+    answer = vo.post("/similar", data={"ID": did, **params})
     assert answer.status_code in (400, 404), answer.text
     assert b'QUERY_STATUS" value="ERROR"' in answer.content
     assert b"Traceback" not in answer.content
+    assert len(answer.content) < 2000
+    assert vo.site.store.version == before
 
 
 def test_why_in_one_line():

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
+import httpx
 import numpy as np
 import pytest
 from astropy import units as u
@@ -13,7 +18,7 @@ from astropy.io.votable import parse_single_table
 from astropy.wcs import WCS
 from required import need
 from serve_client import SLASHED, TOKEN, Site
-from vo_site import AUTHORITY, Vo, serving, stilts, votlint
+from vo_site import AUTHORITY, SETTINGS, Vo, serving, stilts, votlint
 
 import spectrarium as sp
 from spectrarium.domain.errors import TransientError
@@ -275,6 +280,34 @@ def test_a_job_has_a_result_for_each_combination(vo, dids, tmp_path):
         soda_files(store, Params([*asked, ("RESAMPLE", "often")]), PUBLISHER, tmp_path)
     with pytest.raises(TransientError, match="cancelled"):
         soda_files(store, Params(asked), PUBLISHER, tmp_path, lambda: True)
+
+
+@pytest.mark.parametrize("hangs_up", [True, False])
+def test_nobody_waits_and_nothing_is_done(site, tmp_path, monkeypatch, hangs_up):
+    """It ends with the client, or with the time that it may take."""
+    asked = threading.Event()
+
+    def slow(archive, query, publisher, cancelled):
+        end = time.monotonic() + 30
+        while not cancelled() and time.monotonic() < end:
+            time.sleep(0.02)
+        if cancelled():
+            asked.set()
+        raise TransientError("the work was cancelled", code="cancelled")
+
+    monkeypatch.setattr("spectrarium.serve.routes_vo_soda.answered", slow)
+    settings = replace(SETTINGS, query_s=60.0 if hangs_up else 1.0)
+    with serving(site, tmp_path / "p.sqlite", settings) as base:
+        say = partial(httpx.get, f"{base}/vo/soda/sync", params={"ID": "MOCK:x"},
+                      headers={"Authorization": f"Bearer {TOKEN}"})  # fmt: skip
+        if hangs_up:
+            with pytest.raises(httpx.TimeoutException):
+                say(timeout=1.0)
+        else:
+            answer = say(timeout=30)
+            assert answer.status_code == 400
+            assert answer.text.startswith("UsageError: it took longer than 1 s")
+        assert asked.wait(5)
 
 
 @pytest.mark.parametrize(("shape", "place", "inside"), [

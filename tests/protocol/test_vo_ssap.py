@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import io
+import math
 import re
+import time
 import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from astropy.io.votable import parse
+from astropy.io.votable.ucd import check_ucd
+from astropy.time import Time
+from embedding_cases import spectrum
 from serve_client import SLASHED, TOKEN
-from vo_site import AUTHORITY, stilts, votlint
+from vo_site import AUTHORITY, serving, stilts, votlint
 
+import spectrarium as sp
+from spectrarium.domain.observation import Observation
+from spectrarium.people import People
+from spectrarium.publish.dali_values import meets, time_ranges
+from spectrarium.publish.obscore import obscore_table
 from spectrarium.publish.publisher import Publisher
+from spectrarium.publish.samples import flux_ucd
+from spectrarium.publish.ssap import ssap_table
+from spectrarium.publish.units import ucd_by_unit
 
-MIMES = {"fits": "application/fits", "graphic": "image/png", "native": "application/octet-stream"}
+VOTABLE = "application/x-votable+xml"
+MIMES = {
+    "all": [VOTABLE], "compliant": [VOTABLE, "application/fits"], "votable": [VOTABLE],
+    "fits": ["application/fits"], "graphic": ["image/png"], "native": ["application/fits"],
+}  # fmt: skip
+"""Types that come of a FORMAT for a spectrum that was delivered as FITS."""
 
 
 def ask(vo: Any, **params: Any) -> Any:
@@ -109,18 +129,120 @@ def test_names_of_targets_and_identifiers(vo, truth):
     assert len(rows(ask(vo, PUBDID="ivo://x/NO?thing"))) == 0
 
 
-@pytest.mark.parametrize("word", ["all", "compliant", "votable", "fits", "graphic", "native"])
+@pytest.mark.parametrize("word", MIMES)
 def test_formats_lead_to_what_they_say(vo, word):
-    import httpx
-
     found = rows(ask(vo, FORMAT=word, COLLECTION="MOCK", TOP=1))
-    assert len(found) == 1
-    mime = MIMES.get(word, "application/x-votable+xml")
-    assert found["ssa_mime"][0] == mime
-    got = httpx.get(found["ssa_acref"][0], timeout=60)
-    assert got.status_code == 200
-    if word != "native":  # of which only the file itself knows what it is
-        assert got.headers["content-type"].startswith(mime)
+    assert list(found["ssa_mime"]) == MIMES[word]
+    for row in found:
+        got = httpx.get(row["ssa_acref"], timeout=60)
+        assert got.status_code == 200
+        assert got.headers["content-type"].startswith(row["ssa_mime"])
+        if word == "native":
+            assert row["ssa_size"] == math.ceil(len(got.content) / 1000)
+        modelled = word not in ("native", "graphic")
+        assert row["ssa_datamodel"] == ("Spectrum-1.0" if modelled else "")
+        assert np.ma.is_masked(row["ssa_size"]) == (word == "graphic")
+
+
+def test_types_that_no_spectrum_has_are_no_error(vo):
+    for text in ("image/jpeg", "image/gif,text/html;q=1", "application/x-hdf5"):
+        answer = ask(vo, FORMAT=text)
+        assert infos(answer)["QUERY_STATUS"] == "OK"
+        assert len(rows(answer)) == 0
+    found = rows(ask(vo, FORMAT="image/jpeg,fits", TOP=1))
+    assert list(found["ssa_mime"]) == ["application/fits"]
+
+
+def test_the_formats_of_a_spectrum_stay_together(vo):
+    answer = ask(vo, FORMAT="graphic,compliant", COLLECTION="MOCK", MAXREC=8)
+    assert infos(answer)["QUERY_STATUS"] == "OVERFLOW"
+    found = rows(answer)
+    assert list(found["ssa_mime"]) == ["image/png", *MIMES["compliant"]] * 2
+    dids = list(found["ssa_pubDID"])
+    assert dids == [dids[0]] * 3 + [dids[3]] * 3
+    assert dids[0] != dids[3]
+    one = ask(vo, FORMAT="compliant", MAXREC=1)
+    assert infos(one)["QUERY_STATUS"] == "OVERFLOW"
+    assert len(rows(one)) == 1
+    every = rows(ask(vo, FORMAT="compliant"))
+    assert len(every) == 2 * len(rows(ask(vo)))
+
+
+def test_only_files_that_are_handed_out_are_native(fresh):
+    """One is gone, one is in a folder's place; spectra made in memory never had a file."""
+    store = fresh.store
+    paths = store.catalogue(store.find("obs_collection = 'MOCK'")[:3], ["access_path"]).column(0)
+    home, away = fresh.archive.parent / "moved", [Path(p.as_py()) for p in paths]
+    home.mkdir()
+    people = People(fresh.people)
+    people.collections.declare("MOCK", "public")
+    people.close()
+    with serving(fresh, fresh.people) as base:
+        everything = {"REQUEST": "queryData", "FORMAT": "native", "COLLECTION": "MOCK,ODD"}
+
+        def seen(**more: object) -> Any:
+            return httpx.get(f"{base}/vo/ssap", params={**everything, **more}, timeout=60)
+
+        before = rows(seen())
+        try:
+            away[0].rename(home / "a")
+            away[1].rename(home / "b")
+            away[1].mkdir()
+            after = rows(seen())
+            few = seen(MAXREC=4)
+            both = rows(seen(FORMAT="votable,native"))
+        finally:
+            away[1].rmdir()
+            (home / "a").rename(away[0])
+            (home / "b").rename(away[1])
+    assert len(after) == len(before) - 2
+    assert len(rows(few)) == 4
+    assert infos(few)["QUERY_STATUS"] == "OVERFLOW"
+    assert len(both) == 2 * len(before) - 2
+    dids = list(both["ssa_pubDID"])
+    assert dids == sorted(dids, key=dids.index)
+
+
+def test_units_are_vounits_and_ucds_are_those_of_the_units(tmp_path):
+    wave = np.linspace(4000.0, 7000.0, 60)
+    units = {"a": "erg / (Angstrom s cm2)", "b": "10**-17 erg s-1 cm-2 Angstrom-1", "c": "K",
+             "d": "", "e": None}  # fmt: skip
+    archive = sp.open(tmp_path / "archive")
+    archive.ingest([spectrum(wave, np.ones(60), flux_unit=unit, observation=Observation(
+        "U", obs_id=name)) for name, unit in units.items()], workers=0)  # fmt: skip
+    store, publisher = archive.store, Publisher(authority=AUTHORITY)
+    table = ssap_table(store.catalogue, publisher, store.find(), ["votable"])
+    own = obscore_table(store, publisher, store.find(), ["obs_id", "o_unit", "o_ucd"])
+    said = dict(zip(own.column("obs_id").to_pylist(), zip(
+        table.column("ssa_fluxunit").to_pylist(), table.column("ssa_fluxucd").to_pylist(),
+        strict=True), strict=True))  # fmt: skip
+    assert said == {
+        "a": ("erg.Angstrom**-1.s**-1.cm**-2", "phot.flux.density;em.wl"),
+        "b": ("1e-17erg.Angstrom**-1.s**-1.cm**-2", "phot.flux.density;em.wl"),
+        "c": ("K", "phot.antennaTemp"), "d": ("", "phot.flux.density;arith.ratio"),
+        "e": (None, "phot.flux.density"),
+    }  # fmt: skip
+    assert own.column("o_unit").to_pylist() == table.column("ssa_fluxunit").to_pylist()
+    assert own.column("o_ucd").to_pylist() == table.column("ssa_fluxucd").to_pylist()
+
+
+@pytest.mark.parametrize(("unit", "ucd"), [
+    (None, "phot.flux.density"), ("nonsense", "phot.flux.density"),
+    ("Jy/beam", "phot.flux.density"),
+    ("", "phot.flux.density;arith.ratio"), ("normalized", "phot.flux.density;arith.ratio"),
+    ("K", "phot.antennaTemp"), ("mK", "phot.antennaTemp"), ("adu", "phot.count"),
+    ("counts/s", "phot.count"), ("ct s-1 Angstrom-1", "phot.count"), ("ph s-1", "phot.count"),
+    ("ph s-1 cm-2 nm-1", "phot.flux.density;em.wl"), ("mJy", "phot.flux.density;em.freq"),
+    ("photon cm-2 s-1 keV-1", "phot.flux.density;em.energy"), ("erg s-1 cm-2", "phot.flux"),
+    ("photon s-1 cm-2 Hz-1", "phot.flux.density;em.freq"), ("W/m2/um", "phot.flux.density;em.wl"),
+    ("MJy/sr", "phot.flux.density.sb;em.freq"),
+])  # fmt: skip
+def test_the_ucd_of_a_flux(unit, ucd):
+    assert ucd_by_unit(unit) == ucd
+    assert check_ucd(ucd, check_controlled_vocabulary=True)
+    wave = np.linspace(4000.0, 7000.0, 60)
+    if unit != "nonsense":
+        assert flux_ucd(spectrum(wave, np.ones(60), flux_unit=unit)) == ucd
 
 
 def test_limits_and_overflow(vo, truth):
@@ -138,17 +260,71 @@ def test_limits_and_overflow(vo, truth):
     {"POS": "nan,2"}, {"POS": ["1,2", "3,4"]}, {"POS": "1,2", "SIZE": "-1"}, {"SIZE": "x"},
     {"SIZE": "inf"}, {"BAND": "a/b"}, {"BAND": "2/1"}, {"BAND": "/"}, {"BAND": "1//2"},
     {"BAND": "1e-7/2e-7;source"}, {"BAND": "-1/-2"}, {"TIME": "yesterday"}, {"TIME": "2020-13-01"},
-    {"TIME": "2022/2020"}, {"SNR": "high"}, {"REDSHIFT": "1/0"}, {"FORMAT": "image/gif"},
+    {"TIME": "2022/2020"}, {"SNR": "high"}, {"REDSHIFT": "1/0"}, {"FORMAT": "gif"},
+    {"FORMAT": "image/jpeg,pdf"}, {"FORMAT": "/"},
     {"MAXREC": "-1"}, {"MAXREC": "1.5"}, {"TOP": "0"}, {"TOP": "many"}, {"FLUXCALIB": "nice"},
     {"WAVECALIB": "nice"},
     {"VERSION": "2.0"}, {"MTIME": "x"}, {"BAND": ",".join(["1/2"] * 5000)}, {"POS": "9" * 200_000},
-    {"SPECRP": "1e999"}, {"TARGETNAME": "\x00"},
+    {"SPECRP": "1e999"}, {"TARGETNAME": "\x00"}, {"SIZE": ["1", "2"]}, {"MAXREC": ["1", "2"]},
+    {"FORMAT": ["fits", "votable"]}, {"TOP": ["1", "2"]}, {"VERSION": ["1.0", "1.1"]},
+    {"REQUEST": ["queryData", "x"]}, {"POS": "1,2", "SIZE": "361"}, {"MAXREC": "9" * 40},
+    {"TOP": "9" * 40}, {"TIME": "9" * 50_000}, {"TIME": ["2020", "2021"] * 600},
+    {"TIME": ",".join(["2020"] * 1001)}, {"BAND": [",".join(["1/2"] * 100)] * 11},
+    {"SNR": ["1/2"] * 1001}, {"MTIME": ",".join(["2020"] * 10_000)}, {"COMPRESS": "perhaps"},
+    {"COMPRESS": ["true", "false"]}, {"FORMAT": "fits," * 20_000 + "nothing"},
 ])  # fmt: skip
 def test_malformed_parameters_are_errors(vo, params):
+    before = vo.site.store.version
     answer = vo.post("/ssap", data={"REQUEST": "queryData", **params})
     assert answer.status_code == 400, answer.text
     assert 'name="QUERY_STATUS" value="ERROR"' in answer.text
     assert len(answer.content) < 2000
+    assert vo.site.store.version == before
+
+
+def test_a_form_is_taken_up_to_a_mebibyte(vo):
+    for size, status in ((1_100_000, 413), (90_000, 200)):
+        form = {"REQUEST": "queryData", "TARGETNAME": ["x" * 90_000] * (size // 90_000)}
+        answer = vo.post("/ssap", data=form)
+        assert answer.status_code == status
+        assert ('value="ERROR"' in answer.text) == (status == 413)
+
+
+def test_long_lists_are_no_burden(vo, truth):
+    """What many ranges and identifiers find is found as fast as what few do."""
+    start = time.monotonic()
+    ranges = ",".join(f"{a}e-9/{a + 1}e-9" for a in range(1, 1001))
+    times = ",".join(f"{year}-{month:02d}" for year in range(1990, 2073) for month in range(1, 13))
+    found = rows(vo.post("/ssap", data={"REQUEST": "queryData", "BAND": ranges, "TIME": times,
+                                        "COLLECTION": "," * 9000 + "MOCK"}))  # fmt: skip
+    wanted = truth[truth.obs_collection == "MOCK"]
+    assert sorted(found["ssa_targname"]) == sorted(wanted.target_name)
+    did = Publisher(authority=AUTHORITY).did(wanted.iloc[0])
+    many = [*(f"ivo://{AUTHORITY}/MOCK?{i}" for i in range(2000)), "ivo://nonsense", did]
+    found = rows(vo.post("/ssap", data={"REQUEST": "queryData", "PUBDID": ",".join(many)}))
+    assert list(found["ssa_pubDID"]) == [did]
+    assert time.monotonic() - start < 10
+
+
+def test_what_meets_many_ranges_meets_one_of_them():
+    draw = np.random.default_rng(5)
+    for number in range(1, 200):
+        ends = np.sort(draw.integers(0, 60, (number % 12 + 1, 2)).astype(float), axis=1)
+        ends[0, 0], ends[-1, 1] = draw.choice([[ends[0, 0], np.inf], [-np.inf, ends[-1, 1]]])
+        lo = draw.integers(-5, 65, 100).astype(float)
+        hi = lo + draw.integers(0, 9, 100)
+        lo[:3], hi[2:5] = np.nan, np.nan
+        each = np.any([(hi >= a) & (lo <= b) for a, b in ends], axis=0)
+        assert np.array_equal(meets(lo, hi, [(a, b) for a, b in ends]), each)
+
+
+@pytest.mark.parametrize(("text", "start", "stop"), [
+    ("9999", 2973119, 2973484), ("9999-12", 2973453, 2973484), ("9999-12-31", 2973483, 2973484),
+    ("2016-12-31Z", 57753, 57754), ("2024-02", 60341, 60370), ("0000", -678941, -678575),
+    ("2020-01-01T12:00", 58849.5, 58849.5),
+])  # fmt: skip
+def test_a_time_lasts_as_long_as_what_it_names(text, start, stop):
+    assert time_ranges(text) == [(start, stop)]
 
 
 def test_a_request_has_to_be_one(vo):
@@ -165,7 +341,10 @@ def test_metadata_lists_what_may_be_asked_and_what_comes(vo, tmp_path):
     votlint(answer.content, tmp_path)
 
 
-@pytest.mark.parametrize("params", [{}, {"MAXREC": 0}, {"FORMAT": "fits", "MAXREC": 3}])
+@pytest.mark.parametrize("params", [
+    {}, {"MAXREC": 0}, {"FORMAT": "fits", "MAXREC": 3}, {"FORMAT": "image/jpeg"},
+    {"FORMAT": "native,graphic,compliant", "MAXREC": 8},
+])  # fmt: skip
 def test_votlint_has_nothing_to_say(vo, tmp_path, params):
     votlint(ask(vo, **params).content, tmp_path)
 
@@ -182,7 +361,8 @@ def test_mandatory_utypes_are_there(vo):
                   "Char.SpectralAxis.Coverage.Location.Value",
                   "Char.SpectralAxis.Coverage.Bounds.Extent",
                   "Char.TimeAxis.Coverage.Location.Value",
-                  "Char.TimeAxis.Coverage.Bounds.Extent"):  # fmt: skip
+                  "Char.TimeAxis.Coverage.Bounds.Extent", "Char.TimeAxis.Coverage.Bounds.Start",
+                  "Char.TimeAxis.Coverage.Bounds.Stop", "DataID.Date"):  # fmt: skip
         assert f"ssa:{utype}" in fields
 
 
@@ -247,3 +427,6 @@ def test_values_are_those_of_the_archive_in_vacuum(vo, truth):
     assert found["ssa_specend"] == pytest.approx(one.em_max)
     assert found["ssa_length"] == one.em_xel
     assert found["ssa_timeloc"] == pytest.approx((one.t_min + one.t_max) / 2)
+    assert found["ssa_timestart"] == pytest.approx(one.t_min)
+    assert found["ssa_timestop"] == pytest.approx(one.t_max)
+    assert Time(found["ssa_date"]).mjd == pytest.approx(one.ingest_mjd, abs=1 / 86_400)

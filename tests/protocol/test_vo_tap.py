@@ -262,6 +262,30 @@ def test_bad_requests(vo, params, says):
     assert says in refusal(vo.post("/tap/sync", data={"LANG": "ADQL", **params}))
 
 
+def test_long_lists_of_identifiers(vo):
+    few = "SELECT TOP 3 obs_id FROM ivoa.obscore WHERE obs_collection = 'MOCK' ORDER BY obs_id"
+    known = [r["obs_id"] for r in records(vo, few)]
+    names = [f"ivo://org.example.test/archive?MOCK/{i:020d}" for i in range(2200)]
+    words = ", ".join(f"'{n}'" for n in (*names, *known))
+    query = f"SELECT obs_id FROM ivoa.obscore WHERE obs_id IN ({words}) ORDER BY obs_id"
+    assert len(query) > 120_000
+    form = {"LANG": "ADQL", "QUERY": query, "RESPONSEFORMAT": "csv"}
+    answer = vo.post("/tap/sync", data=form)
+    assert list(csv.DictReader(io.StringIO(answer.text))) == [{"obs_id": k} for k in known]
+    job = vo.post("/tap/async", data={**form, "QUERY": "SELECT 1"}).headers["location"]
+    for path, data in (("/parameters", form), ("/phase", {"PHASE": "RUN"})):
+        assert httpx.post(job + path, data=data, timeout=60).status_code == 303
+    httpx.get(job, params={"WAIT": "60", "PHASE": "QUEUED"}, timeout=90)
+    httpx.get(job, params={"WAIT": "60", "PHASE": "EXECUTING"}, timeout=90)
+    assert httpx.get(f"{job}/results/result").text == answer.text
+    for more in ({"QUERY": query + " " + "x" * 400_000}, {"RUNID": "x" * 100_001},
+                 {"x" * 300: "y"}, {"n": ["1"] * 10_001}):  # fmt: skip
+        refusal(vo.post("/tap/sync", data={**form, **more}))
+    said = refusal(vo.post("/tap/sync", data={**form, "QUERY": "SELECT " + "x" * 500_000}))
+    assert "QUERY has 500007 characters, more than 500000" in said
+    assert "upload long lists as a table" in said
+
+
 def test_doubled_parameters(vo):
     answer = vo.get("/tap/sync", LANG="ADQL", QUERY=["SELECT 1 FROM ivoa.obscore", "SELECT 2"])
     assert refusal(answer).startswith("MultiValuedParamNotSupported")
@@ -303,6 +327,12 @@ def test_capabilities_name_what_there_is(vo):
     forms = [e.text for e in tap.iter("form")]
     assert any(f.startswith("similarity(") for f in forms)
     assert any(f.startswith("ivo_healpix_index(") for f in forms)
+    about = {e.findtext("form"): e.findtext("description") for e in tap.iter("feature")}
+    for start, said in (("similarity(", "did is an identifier in quotes, no column"),
+                        ("MOC(", "about points"), ("ivo_healpix_index(", "no column")):  # fmt: skip
+        found = [v for k, v in about.items() if k.startswith(start)]
+        assert len(found) == 2
+        assert all(said in v for v in found)
     assert vo.get("/tap/sync", REQUEST="getCapabilities").headers["location"] == vo.at(
         "/tap/capabilities")  # fmt: skip
 

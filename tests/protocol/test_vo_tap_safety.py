@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
+import urllib.parse
 from typing import Any
 
 import httpx
 import pytest
 from serve_client import TOKEN
+from starlette.requests import Request
 from test_vo_tap import ask, records, refusal, table
 from vo_site import SETTINGS, Vo, serving
 
@@ -20,6 +23,8 @@ from spectrarium.publish.tap_results import format_named, written
 from spectrarium.publish.tap_store import StoreLimits
 from spectrarium.publish.tap_tables import ArchiveTables
 from spectrarium.publish.tap_watch import _WATCHER
+from spectrarium.serve.running import PatientProtocol
+from spectrarium.serve.visitors import client_of
 from spectrarium.serve.vo_settings import VoSettings
 from spectrarium.serve.vo_tap import Engines
 
@@ -155,6 +160,72 @@ def test_a_client_that_stops_reading_ends_its_query(site, tmp_path):
             assert next(pieces)
             assert not idle(engines, 0.1)
         assert idle(engines, 10)
+
+
+def stalled(base: str) -> socket.socket:
+    """A client that asks for much, reads nothing, and stays."""
+    query = f"SELECT t0.obs_publisher_did, t1.obs_publisher_did AS b FROM {CROSSED}"
+    words = urllib.parse.urlencode({"LANG": "ADQL", "QUERY": query, "MAXREC": 1_000_000})
+    place = urllib.parse.urlsplit(base)
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    found.connect((place.hostname, place.port))
+    found.sendall(f"GET /vo/tap/sync?{words} HTTP/1.1\r\nHost: {place.netloc}\r\n"
+                  f"Authorization: Bearer {TOKEN}\r\n\r\n".encode())  # fmt: skip
+    return found
+
+
+def busy(engines: Engines, within_s: float) -> bool:
+    """Whether a query takes its turn within so many seconds."""
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        if any(not one.engine.idle for one in list(engines._open.values())):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.parametrize("by", ["answer", "connection"])
+def test_a_client_that_stays_but_reads_nothing_is_let_go(site, tmp_path, monkeypatch, by):
+    server = serving(site, tmp_path / "p.sqlite")
+    if by == "answer":
+        monkeypatch.setattr("spectrarium.serve.vo_streaming.STALLED_S", 1.0)
+    else:
+        monkeypatch.setattr(PatientProtocol, "stalled_s", 1.0)
+        server.server.config.http = PatientProtocol
+    with server as base:
+        engines = server.server.config.app.state.served.kept("tap_engines", Engines)
+        with stalled(base):
+            assert busy(engines, 20)
+            assert idle(engines, 10)
+            if by == "connection":
+                assert not server.server.server_state.connections
+
+
+def test_one_client_leaves_turns_to_others(site, tmp_path, monkeypatch):
+    monkeypatch.setattr("spectrarium.publish.tap.OF_ONE", 1)
+    server = serving(site, tmp_path / "p.sqlite")
+    with server as base:
+        engines = server.server.config.app.state.served.kept("tap_engines", Engines)
+        with stalled(base):
+            assert busy(engines, 20)
+            said = ask(Vo(base, site), "SELECT TOP 1 obs_id FROM ivoa.obscore", TOKEN)
+            assert said.status_code == 503
+            assert "Retry-After" in said.headers
+            (one,) = engines._open.values()
+            with one.engine._turns.one("another"), one.engine._turns.one(), \
+                    one.engine._turns.one():  # fmt: skip
+                pass
+        assert idle(engines, 10)
+
+
+@pytest.mark.parametrize(("address", "client"), [
+    ("192.0.2.7", "192.0.2.7"), ("2001:db8:1:2:3::9", "2001:db8:1:2::/64"), ("", ""),
+    ("fe80::1%eth0", "fe80::/64"), ("unix:", "unix:"),
+])  # fmt: skip
+def test_a_client_is_an_address_or_a_network_that_it_has_to_itself(address, client):
+    request = Request({"type": "http", "client": (address, 1) if address else None})
+    assert client_of(request) == client
 
 
 # the engine itself ----------------------------------------------------------------------------

@@ -41,6 +41,30 @@ def test_every_serialisation_comes_back(vo, form, tmp_path):
     votlint(answer.content, tmp_path)
 
 
+def test_a_part_without_a_files_name(vo):
+    """As ``curl -F "part=<t.vot"`` sends it."""
+    query = "SELECT id, x FROM TAP_UPLOAD.mine ORDER BY id DESC"
+    for form in ("tabledata", "binary2"):
+        parts = {"LANG": "ADQL", "QUERY": query, "upload": "mine,PARAM:part", "part": votable(form)}
+        answer = vo.post("/tap/sync", files={k: (None, v) for k, v in parts.items()})
+        assert list(table(answer).to_table()["id"]) == [3, 2, 1]
+    large = votable(x=np.arange(50_000.0))
+    assert len(large) > 500_000
+    parts |= {"QUERY": "SELECT sum(x) AS s FROM tap_upload.mine", "part": large}
+    answer = vo.post("/tap/sync", files={k: (None, v) for k, v in parts.items()})
+    assert list(table(answer).to_table()["s"]) == [np.arange(50_000.0).sum()]
+    del parts["part"]
+    assert "no part" in refusal(vo.post("/tap/sync", files={k: (None, v) for k, v in parts.items()
+                                                            if k != "part"}))  # fmt: skip
+
+
+def test_truth_values_are_numbers(vo):
+    data = votable(t=[True, False])
+    query = "SELECT t, CAST(t AS VARCHAR) AS word FROM tap_upload.mine ORDER BY t"
+    answer = upload(vo, query, data, RESPONSEFORMAT="csv")
+    assert answer.text.split() == ["t,word", '0,"0"', '1,"1"']
+
+
 def test_several_tables_and_joins_with_the_archive(vo):
     known = records(vo, "SELECT TOP 3 obs_id, s_ra, s_dec FROM ivoa.obscore WHERE obs_collection = "
                     "'MOCK' ORDER BY obs_id")  # fmt: skip

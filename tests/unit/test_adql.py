@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from adql_site import CATALOGUE, DEC_UCD, RA_UCD, asked, database, tables
+from scipy.stats import kstest
 
 from spectrarium.publish.adql import AdqlError, ColumnMeta, Function, translate
 
@@ -139,14 +140,33 @@ def test_maths(site: Any, call: str, value: float) -> None:
 
 
 def test_random_numbers_differ_by_row(site: Any) -> None:
-    rows = asked(site, "SELECT RAND(), RAND(3), ivo_normal_random(10, 2) FROM obscore")
-    uniform, seeded, normal = np.array(rows).T
+    rows = asked(site, "SELECT RAND(), RAND(3), ivo_normal_random(10, 2), RAND(4) FROM obscore")
+    uniform, seeded, normal, other = np.array(rows).T
     assert len(set(uniform)) > 2900
     assert len(set(seeded)) > 2900
     assert (uniform >= 0).all()
     assert (uniform < 1).all()
     assert abs(normal.mean() - 10) < 0.2
     assert abs(normal.std() - 2) < 0.15
+    for one in (seeded, other):
+        assert kstest(one, "uniform").pvalue > 1e-3
+    assert abs(np.corrcoef(seeded, other)[0, 1]) < 0.07
+
+
+def test_a_seed_draws_the_same_numbers_again(site: Any) -> None:
+    by_id = dict(asked(site, "SELECT id, RAND(3) FROM obscore"))
+    again = asked(site, "SELECT id, 1 + RAND(3), RAND(4) FROM obscore AS o ORDER BY s_dec")
+    assert all(r == 1 + by_id[i] and other != by_id[i] for i, r, other in again)
+    sample = asked(site, "SELECT TOP 20 id FROM obscore ORDER BY RAND(3)")
+    assert [i for (i,) in sample] == sorted(by_id, key=by_id.__getitem__)[:20]
+    some = asked(site, "SELECT n FROM (SELECT id AS n FROM obscore WHERE RAND(3) < 0.1) AS q")
+    assert {i for (i,) in some} == {i for i, r in by_id.items() if r < 0.1}
+    pairs = asked(site, "SELECT RAND(3) FROM tags AS a LEFT JOIN tags AS b ON a.id = b.id")
+    assert len(set(pairs)) == len(pairs) == 7
+    for text, said in (("RAND(3) FROM (SELECT id FROM tags) AS q", "names tables only"),
+                       ("RAND('x') FROM tags", "a text")):  # fmt: skip
+        with pytest.raises(AdqlError, match=said):
+            translate(f"SELECT {text}", CATALOGUE, maxrec=1)
 
 
 def test_units(site: Any) -> None:

@@ -428,12 +428,54 @@ def test_moving_and_turning_points(site: Any) -> None:
     assert list(back) == pytest.approx([10.0, 20.0], abs=1e-9)
 
 
+def test_columns_in_galactic_coordinates(site: Any, positions: Any) -> None:
+    number, lon, lat = positions  # taken as galactic
+    there = SkyCoord(lon * u.deg, lat * u.deg, frame="galactic").icrs
+    wanted = set(number[apart(there.ra.deg, there.dec.deg, 250, -10) <= 15].tolist())
+    assert wanted
+    point = "POINT('GALACTIC', s_ra, s_dec)"
+    assert ids(site, f"CONTAINS({point}, CIRCLE(250, -10, 15)) = 1") == wanted
+    assert ids(site, f"DISTANCE({point}, POINT(250, -10)) <= 15") == wanted
+    circle = "CIRCLE('galactic', s_ra, s_dec, 15)"
+    assert ids(site, f"CONTAINS(POINT(250, -10), {circle}) = 1") == wanted
+    rows = asked(site, f"SELECT {point}, {circle}, POLYGON('GALACTIC', s_ra, s_dec, 1, 2, 3, 4) "
+                       "FROM obscore WHERE id < 6 ORDER BY id")  # fmt: skip
+    for (p, c, q), a, d in zip(rows[:5], there.ra.deg, there.dec.deg, strict=False):
+        assert list(p) == pytest.approx([a, d], abs=2e-5)
+        assert list(c) == pytest.approx([a, d, 15], abs=2e-5)
+        # the Hipparcos Catalogue's rotation is within 0.02″ of astropy's
+        corner = SkyCoord(3 * u.deg, 4 * u.deg, frame="galactic").icrs
+        assert list(q) == pytest.approx([a, d, *q[2:4], corner.ra.deg, corner.dec.deg], abs=2e-5)
+    assert rows[5] == (None, None, None)
+
+
+def test_shapes_of_nothing_are_nothing(site: Any) -> None:
+    [row] = asked(site, "SELECT POINT(NULL, 2), POINT(NULL, NULL), CIRCLE(NULL, NULL, 1), "
+                        "POINT('GALACTIC', NULL, 2), BOX(NULL, 1, 1, 1), AREA(CIRCLE(1, NULL, 1)), "
+                        f"DISTANCE(POINT(NULL, NULL), {P}), CONTAINS(POINT(NULL, 1), "
+                        "CIRCLE(1, 2, 3)) FROM obscore WHERE id = 0")  # fmt: skip
+    assert row == (None,) * 8
+
+
+@pytest.mark.parametrize(("wrong", "says"), [
+    ("ivo_healpix_index(id, s_ra, s_dec) = 1", "written out, no column"),
+    ("CONTAINS(s_region, MOC('0/1')) = 1", "points only"),
+    ("INTERSECTS(MOC('0/1'), CIRCLE(1, 2, 3)) = 1", "points only"),
+    ("CONTAINS(MOC('0/1'), MOC('0/1')) = 1", "CENTROID"),
+    ("CONTAINS(POINT('FK4', s_ra, s_dec), CIRCLE(1, 2, 3)) = 1", "FK4 are not converted"),
+])  # fmt: skip
+def test_what_is_not_done_says_what_is(wrong: str, says: str) -> None:
+    with pytest.raises(AdqlError, match=says):
+        translate(f"SELECT id FROM obscore WHERE {wrong}", CATALOGUE, maxrec=1)
+
+
 @pytest.mark.parametrize("wrong", [
     "CONTAINS(POINT(1), CIRCLE(1,2,3)) = 1", "CONTAINS(POINT(1,95), CIRCLE(1,2,3)) = 1",
     "CONTAINS(POINT(1,2), CIRCLE(1,2,-3)) = 1", "CONTAINS(1, 2) = 1", "AREA(3) = 1",
     "CONTAINS(POINT(1,2), POLYGON(1,2,3,4)) = 1", "CONTAINS(POINT(1,2)) = 1",
     "CONTAINS(POINT('FK4', 1,2), CIRCLE(1,2,3)) = 1", "CONTAINS(POINT('a','b'), s_region) = 1",
-    "CONTAINS(POINT('GALACTIC', s_ra, s_dec), CIRCLE(1,2,3)) = 1",
+    "CONTAINS(POINT('FK4', s_ra, s_dec), CIRCLE(1,2,3)) = 1",
+    "CONTAINS(POINT(1,2), BOX('GALACTIC', s_ra, s_dec, 1, 1)) = 1",
     "CONTAINS(CIRCLE(1,2,3), MOC('6/1')) = 1", "CONTAINS(POINT(1,2), MOC('6/x')) = 1",
     "CONTAINS(POINT(1,2), MOC('30/1')) = 1", "CONTAINS(POINT(1,2), MOC('0/12')) = 1",
     "CONTAINS(POINT(1,2), MOC('1/5-3')) = 1", "CONTAINS(POINT(1,2), REGION('CIRCLE x')) = 1",

@@ -135,6 +135,33 @@ def test_points_and_circles_with_pgsphere_and_without(
     assert answer(plain, _text(condition)) == ours
 
 
+SHAPES_OF_NOTHING = ("POINT(NULL, 2)", "POINT(NULL, NULL)", "CIRCLE(NULL, NULL, 1)",
+                     "POLYGON(NULL, NULL, 1, 2, 3, 4)", "AREA(CIRCLE(1, NULL, 1))",
+                     "POINT('GALACTIC', NULL, NULL)")  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES_OF_NOTHING)
+def test_shapes_of_nothing_are_nothing(plain: Any, shape: str) -> None:
+    assert answer(plain, f"SELECT {shape} FROM tags WHERE id = 1") == [(None,)]
+
+
+def test_columns_in_galactic_coordinates(duck: Any, plain: Any) -> None:
+    text = _text("CONTAINS(POINT('GALACTIC', s_ra, s_dec), CIRCLE(250, -10, 25)) = 1")
+    ours = asked(duck, text)
+    assert ours
+    assert answer(plain, text) == ours
+
+
+def test_a_seed_draws_the_same_numbers_again(plain: Any) -> None:
+    by_id = dict(answer(plain, "SELECT id, RAND(3) FROM obscore"))
+    assert len(set(by_id.values())) == 800
+    assert 0 <= min(by_id.values()) < 0.02 < 0.98 < max(by_id.values()) < 1
+    sample = answer(plain, "SELECT TOP 20 o.id FROM obscore AS o ORDER BY RAND(3)")
+    assert [i for (i,) in sample] == sorted(by_id, key=by_id.__getitem__)[:20]
+    some = answer(plain, "SELECT a.id, RAND(3) FROM tags a LEFT JOIN obscore b ON a.id = b.id")
+    assert len({r for _, r in some}) == len(some) == 5
+
+
 @pytest.mark.parametrize("condition", SHAPES)
 def test_shapes_with_pgsphere(duck: Any, sphere: Any, condition: str) -> None:
     ours = asked(duck, _text(condition))

@@ -6,7 +6,9 @@ import http.server
 import io
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
@@ -180,6 +182,54 @@ def test_what_a_host_may_not_answer(place, path, code):
     with pytest.raises(UsageError) as error:
         fetched(f"http://{place}{path}", FetchLimits((place,), most_bytes=100_000))
     assert error.value.code == code
+
+
+@pytest.mark.parametrize(("scheme", "first", "then"), [
+    ("http", b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"), ("http", b"HTTP/1.1 200 OK\r\n\r\n", b"x"),
+    ("http", b"", b""), ("https", b"\x16\x03\x03\x40\x00", b"\x02"),
+])  # fmt: skip
+def test_an_answer_that_drips_is_given_up(scheme, first, then):
+    over = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client, suppress(OSError):
+            client.recv(4096)
+            client.sendall(first)
+            while not over.wait(0.1):
+                client.sendall(then)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        threading.Thread(target=drip, args=(listener,), daemon=True).start()
+        start = time.monotonic()
+        with pytest.raises(UsageError, match="longer than 1 s") as error:
+            fetched(f"{scheme}://127.0.0.1:{port}/x", FetchLimits(("127.0.0.1",), most_s=1.0))
+        assert error.value.code == "upload_failed"
+        assert time.monotonic() - start < 4
+        assert _fetching(0, within_s=4)  # nor does anything go on behind
+        over.set()
+
+
+def test_a_name_that_takes_long_is_given_up(monkeypatch):
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(20) and [])
+    start = time.monotonic()
+    with pytest.raises(UsageError, match="it took longer"):
+        fetched("http://example.org/x", FetchLimits(("example.org",), most_s=0.5))
+    assert time.monotonic() - start < 4
+    over.set()
+    assert _fetching(0, within_s=4)
+
+
+def _fetching(number: int, within_s: float) -> bool:
+    """Whether so many fetches are under way within so many seconds."""
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        if sum(t.name == "tap-fetch" for t in threading.enumerate()) == number:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 @pytest.mark.parametrize("url", [

@@ -282,7 +282,7 @@ def test_rows_that_are_hidden_read_as_rows_that_there_are_not(seen, whole):
         "windows": lambda r: seen.windows([r], [(4000.0, 5000.0)]),
         "extras": lambda r: seen.extras([r]),
         "scan": lambda r: list(seen.scan(np.array([r]))),
-        "file_seen": lambda r: seen.file_seen(r),
+        "files_seen": lambda r: seen.files_seen([r]),
         "index": lambda r: seen.index.value("uid", np.array([r])),
     }
     for what, read in readers.items():
@@ -294,6 +294,21 @@ def test_rows_that_are_hidden_read_as_rows_that_there_are_not(seen, whole):
             assert caught.value.code == "unknown_id"
         assert len(set(errors)) == 1, what
     assert seen.current(np.array([bad, good, -1, gone])).tolist() == [good]
+
+
+def test_files_of_which_a_part_is_hidden_are_not_seen(seen, whole, monkeypatch):
+    """By their path or by their bytes; those without a path are nobody's."""
+    n = whole.catalogue_rows
+    hidden, good = hidden_rows(whole), seen.find()
+    path, content = [f"/f{i}" for i in range(n)], [f"h{i}" for i in range(n)]
+    path[good[0]], content[good[1]], path[good[2]] = path[hidden[0]], content[hidden[0]], None
+    columns = {"access_path": pa.chunked_array([path]), "file_hash": pa.chunked_array([content])}
+    monkeypatch.setattr(type(whole._all), "column", lambda self, name: columns[name])
+    fresh = Archive(whole.root, visibility=seen.visibility)
+    fresh._sight.__dict__["seen"] = seen._sight.seen
+    assert fresh.files_seen(good).tolist() == [False, False, *[True] * (len(good) - 2)]
+    assert whole.files_seen(good).all()
+    assert fresh.files_seen([]).tolist() == []
 
 
 def test_superseded_rows_of_hidden_collections_are_hidden_too(seen, whole):
@@ -455,7 +470,7 @@ ASKED = {
     "status": lambda a: {k: v for k, v in a.status().items() if k != "archive"},
     "table": lambda a: [a.table(f"{p}/{n}") for p in ("labels", "embeddings", "scores", "maps",
                                                       "tags") for n in a.names(p)],
-    "verify": lambda a: a.verify(), "file_seen": lambda a: a.file_seen(int(a.find()[0])),
+    "verify": lambda a: a.verify(), "files_seen": lambda a: a.files_seen(a.find()).tolist(),
 }  # fmt: skip
 RAW = {"catalogue_rows", "pixels"}
 """The length of columns, which is not to be shown; refused where something may be hidden."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from astropy.io.votable.ucd import check_ucd
 from embedding_cases import spectrum
 
 import spectrarium as sp
@@ -16,6 +18,10 @@ from spectrarium.domain.errors import UsageError
 from spectrarium.domain.observation import Observation
 from spectrarium.domain.visibility import Visibility
 from spectrarium.mock import write_survey
+from spectrarium.publish.obscore import obscore_table
+from spectrarium.publish.publisher import Publisher
+from spectrarium.publish.tap_tables import ArchiveTables
+from spectrarium.run.quantities import ucd_of
 from spectrarium.run.table_columns import RESERVED, identifiers, served
 from spectrarium.run.table_kinds import embedding_named
 from spectrarium.run.table_rows import DID, TableRows
@@ -76,11 +82,57 @@ def test_all_tables_are_there(tables, rows):
 def test_every_column_says_what_it_is(tables):
     for name, table in tables.items():
         assert table.about
+        abouts = [c.about for c in table.columns]
+        assert len(set(abouts)) == len(abouts), (name, "two columns say the same of themselves")
         for column in table.columns:
+            assert check_ucd(column.ucd, check_controlled_vocabulary=True), (name, column)
             assert column.about, (name, column.name)
             assert column.ucd, (name, column.name)
             assert re.fullmatch(r"[A-Za-z]\w*", column.name), column.name
             assert column.name.lower() not in RESERVED, (name, column.name)
+
+
+def test_learnt_tags_say_what_their_ends_are(tables):
+    said = {c.name: c for c in tables["spectra.labels_tags"].columns}
+    assert said["teff_lo"].about == "teff: lower end of the 68 % interval"
+    assert said["teff_hi"].about == "teff: upper end of the 68 % interval"
+    assert said["obj_class_p"].about == "obj_class: probability of the class told"
+    assert {n: c.ucd for n, c in said.items() if n != DID} == {
+        "teff": "phys.temperature.effective", "teff_lo": "phys.temperature.effective;stat.min",
+        "teff_hi": "phys.temperature.effective;stat.max", "obj_class": "src.class",
+        "obj_class_p": "stat.probability;src.class",
+    }  # fmt: skip
+    assert {n for n, c in said.items() if c.unit == "K"} == {"teff", "teff_lo", "teff_hi"}
+
+
+@pytest.mark.parametrize(("name", "words", "ucd"), [
+    ("Teff", False, "phys.temperature.effective"), ("logg", False, "phys.gravity"),
+    ("feh", False, "phys.abund.Fe"), ("redshift", False, "src.redshift"),
+    ("z", False, "src.redshift"), ("rv_kms", False, "spect.dopplerVeloc"),
+    ("obj_class", True, "src.class"), ("whatever", False, "stat.value"), ("note", True, "meta"),
+])  # fmt: skip
+def test_names_that_say_enough_have_their_ucd(name, words, ucd):
+    assert ucd_of(name, words) == ucd
+
+
+def test_observations_lead_to_their_links_where_these_are_named(archive, monkeypatch):
+    made = []
+    monkeypatch.setattr("spectrarium.publish.tap_tables.obscore_table",
+                        lambda *given: made.append(given[-1]) or obscore_table(*given))  # fmt: skip
+    publisher = Publisher(authority="org.example.test", base="http://x")
+    table = ArchiveTables(archive.store, publisher).all["spectra.observations"]
+    plain = table.some(["obs_id", "healpix29"])
+    assert plain.column_names == ["obs_id", "healpix29"]
+    assert made == []
+    found = table.some(["access_format", DID, "access_url"])
+    assert found.column_names == [DID, "access_url", "access_format"]
+    one = found.slice(5, 1).to_pylist()[0]
+    assert one["access_format"] == "application/x-votable+xml;content=datalink"
+    assert unquote(one["access_url"]) == f"http://x/vo/datalink/links?ID={one[DID]}"
+    whole = table.arrow()
+    assert whole.column_names == [c.name for c in table.columns]
+    assert whole.column("access_url") == found.column("access_url")
+    assert len(whole) == len(archive)
 
 
 def test_observations_lie_along_the_sky(archive, rows):

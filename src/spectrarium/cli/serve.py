@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
 
 from ..settings import Settings, headless
-from .output import archive_only, console
+from .output import archive_only, console, error_console
+
+if TYPE_CHECKING:
+    from ..serve.app import Served
 
 
 @click.command()
@@ -22,7 +26,8 @@ from .output import archive_only, console
               "16 characters or more. Set one, best in $SPECTRARIUM_TOKEN, on a machine that you "
               "share: without it, its other users are operators too.")  # fmt: skip
 @click.option("--name", "names", multiple=True, metavar="HOST",
-              help="A further name this server is reached by, behind a proxy.")  # fmt: skip
+              help="A further name this server is reached by, behind a proxy; needs a "
+              "token.")  # fmt: skip
 @click.option("--title", default=None, help="What the archive is called in the Virtual "
               "Observatory.")  # fmt: skip
 @click.option("--authority", default=None, help="Authority of its identifiers, such as "
@@ -30,7 +35,7 @@ from .output import archive_only, console
 @click.option("--contact", default=None, help="E-mail address of who answers questions.")
 @click.option("--contact-name", default=None, help="Name that goes with it.")
 @click.option("--url", default=None, help="Address by which the world reaches the server, where "
-              "it stands behind a proxy.")  # fmt: skip
+              "it stands behind a proxy; needs a token.")  # fmt: skip
 @click.option("--people", type=click.Path(path_type=Path, dir_okay=False), default=None,
               help="File of what people keep [default: beside the archive].")  # fmt: skip
 @click.option("--no-browser", is_flag=True, help="Do not open the page.")
@@ -60,6 +65,7 @@ def command(
             folder, people or settings.people or people_beside(folder), token=token, host=host,
             port=number, names=names, upload_bytes=settings.upload_mib << 20, vo=vo,
         )  # fmt: skip
+        _tell_unregistered(app.state.served)
     except BaseException:
         listener.close()
         raise
@@ -75,6 +81,22 @@ def command(
 
     serve(app, listener, ready)
     leave()
+
+
+def _tell_unregistered(served: Served) -> None:
+    """Warn of public collections that the registry of a named authority can have no record of."""
+    from ..people.records import GUEST
+    from ..publish.publisher import LOCAL
+    from ..publish.registrable import unregistrable
+    from ..run.overview import collections
+
+    if served.vo.authority == LOCAL:
+        return
+    public = served.holdings.newest(served.people.collections.visibility(GUEST)).archive
+    for name, why in unregistrable(c["name"] for c in collections(public)):
+        error_console.print("[yellow]warning[/]", end=" ")
+        error_console.print(f"the collection {name!r} can have no record in a registry: {why}",
+                            markup=False, soft_wrap=True)  # fmt: skip
 
 
 def _shown(host: str) -> str:

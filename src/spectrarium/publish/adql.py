@@ -23,8 +23,9 @@ __all__ = [
 SIMILARITY = Function(
     ("text", "text", "text"), "real", lambda a: f"similarity({', '.join(a)})", least=2,
     form="similarity(obs_publisher_did VARCHAR, did VARCHAR, model VARCHAR) -> DOUBLE",
-    about="how unlike two spectra are: the distance of their vectors in an embedding; the third "
-    "argument names the model and may be left out", meta=ColumnMeta(ucd="stat.distance"),
+    about="how unlike a spectrum is one other: the distance of their vectors in an embedding; did "
+    "is an identifier in quotes, no column; model, in quotes too, may be left out",
+    meta=ColumnMeta(ucd="stat.distance"),
 )  # fmt: skip
 FUNCTIONS: Mapping[str, Function] = {"similarity": SIMILARITY}
 """Functions of our own, by name; the engine puts SQL in their place."""

@@ -15,6 +15,7 @@ from sqlglot import exp
 from . import adql_geometry as geometry
 from .adql_functions import AGGREGATES, PLAIN, Function, aggregated
 from .adql_parse import only
+from .adql_scope import quoted
 from .adql_values import NUMBERS, SHAPES, AdqlError, ColumnMeta, Kind, Piece, Place, near
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _SIZED = re.compile(r"(CHAR|VARCHAR) \( (\d{1,9}) \)")
 _SHAPES = ("point", "circle", "polygon", "box")
 _GEOMETRY = (*_SHAPES, "region", "contains", "intersects", "distance", "area", "centroid",
              "coord1", "coord2", "coordsys", "moc")  # fmt: skip
-_OTHER = ("coalesce", "in_unit", "ivo_healpix_index", "ivo_healpix_center", "ivo_apply_pm",
+_OTHER = ("rand", "coalesce", "in_unit", "ivo_healpix_index", "ivo_healpix_center", "ivo_apply_pm",
           "ivo_specconv", "ivo_histogram", "ivo_geom_transform", "nullif")  # fmt: skip
 
 
@@ -202,6 +203,24 @@ class Calls:
             else ColumnMeta()  # fmt: skip
         return Piece(sql, kind, meta, aggregate=piece.aggregate)
 
+    def _rand(self, node: exp.Expr) -> Piece:
+        """RAND: of a seed, the same number for the same row of the tables, whatever the query."""
+        self._counted("rand", node, 0, 1, "RAND() or RAND(seed)")
+        if not node.expressions:
+            return Piece("random()", "real")
+        seed = self.value(node.expressions[0])
+        if seed.kind not in ("integer", "any"):
+            raise AdqlError(f"RAND does not take {_article(seed.kind)} here", code="adql_types",
+                            remedy="RAND(42)", at=self.place(node))  # fmt: skip
+        if any(s.table is None for s in self.scope.sources):
+            raise AdqlError("RAND takes a seed where FROM names tables only", code="adql_arguments",
+                            remedy="leave the seed out, or write RAND(seed) in the query within",
+                            at=self.place(node))  # fmt: skip
+        row = "ctid" if self.query.dialect == "postgres" else "rowid"
+        rows = [f"{quoted(s.ident)}.{row}" for s in self.scope.sources]
+        return Piece(f"vo_seeded(concat_ws('/', {', '.join([seed.sql, *rows])}))", "real",
+                     aggregate=seed.aggregate)  # fmt: skip
+
     def _coalesce(self, node: exp.Expr) -> Piece:
         from .adql_expression import common, shared_meta
 
@@ -238,8 +257,10 @@ class Calls:
         args = [self.value(n) for n in node.expressions]
         order = args[0].constant
         if not isinstance(order, int) or not 0 <= order <= 29:
-            raise AdqlError("the order of HEALPix is a number from 0 to 29",
-                            code="adql_arguments", at=self.place(node))  # fmt: skip
+            raise AdqlError("the order of HEALPix is a whole number from 0 to 29 that is written "
+                            "out, no column", code="adql_arguments",
+                            remedy="ivo_healpix_index(8, ra, dec)",
+                            at=self.place(node))  # fmt: skip
         cell = geometry.cell_of(geometry.built("point", args[1:], self.place(node)))
         sql = f"({cell} >> {58 - 2 * order})" if order < 29 else cell
         return Piece(sql, "integer", ColumnMeta(ucd="pos.healpix"))

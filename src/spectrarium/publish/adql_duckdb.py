@@ -65,6 +65,7 @@ _MACROS = {
     "vo_mjd(x)": "epoch_us(CAST(x AS TIMESTAMP)) / 86400e6 + 40587e0",
     "vo_normal_random(m, s)":
         "m + s * sqrt(-2e0 * ln(1e0 - random())) * cos(2e0 * pi() * random())",
+    "vo_seeded(x)": "CAST('0x' || substr(md5(x), 1, 13) AS BIGINT) / 4503599627370496e0",
     "vo_bucket(x, l, h, n)": "CASE WHEN x < l THEN 0 WHEN x >= h THEN n + 1 "
     "WHEN x IS NOT NULL THEN least(n, CAST(floor((x - l) * n / (h - l)) AS INTEGER) + 1) END",
     "vo_hashlist_has(h, i)": "list_contains(string_split(lower(h), '#'), lower(i))",

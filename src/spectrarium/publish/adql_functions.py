@@ -71,7 +71,6 @@ MATHS: dict[str, Function] = {
     "pi": Function((), "real", _called("pi")),
     "power": Function(("real", "real"), "real", _called("vo_power")),
     "radians": Function(("real",), "real", _called("radians"), meta=_RAD),
-    "rand": Function(("integer",), "real", lambda _: "random()", least=0),
     "round": Function(("real", "integer"), "real",
                       lambda a: f"vo_round({a[0]}, {a[1] if len(a) > 1 else '0'})", least=1),
     "sign": Function(("real",), "integer", _called("sign")),

@@ -72,14 +72,12 @@ def built(name: str, args: Sequence[Piece], place: Place | None) -> Piece:
     numbers = [p.number for p in parts]
     if all(n is not None for n in numbers):
         return of_shape(_constant(name, [n for n in numbers if n is not None], frame, place))
-    if frame.strip().upper().partition(" ")[0] not in FRAMES_ICRS:
-        raise AdqlError(f"columns are ICRS, not {frame[:20]}", code="adql_geometry",
-                        remedy="leave the coordinate system out", at=place)  # fmt: skip
+    parts = _parts_in_icrs(name, parts, frame.strip().upper().partition(" ")[0], place)
     if name == "box":
         return Piece(f"vo_box({', '.join(p.sql for p in parts)})", "polygon", _POLYGON)
     kind: Kind = "point" if name == "point" else "circle" if name == "circle" else "polygon"
-    known = " + ".join(p.sql for p in parts if p.number is None)
-    sql = f"CASE WHEN {known} IS NOT NULL THEN {_list(parts)} END"
+    known = " AND ".join(f"{p.sql} IS NOT NULL" for p in parts if p.number is None)
+    sql = f"CASE WHEN {known} THEN {_list(parts)} END"
     return Piece(sql, kind, _META[kind], parts=tuple(parts))
 
 
@@ -88,6 +86,26 @@ _FORMS = {
     "box": "BOX(longitude, latitude, width, height)",
     "polygon": "POLYGON(longitude, latitude, … three corners or more)",
 }  # fmt: skip
+
+
+def _parts_in_icrs(name: str, parts: list[Piece], frame: str, place: Place | None) -> list[Piece]:
+    """Coordinates of a shape that differ by row, in ICRS. Raises AdqlError for other frames."""
+    if frame in FRAMES_ICRS:
+        return parts
+    if frame != "GALACTIC":
+        raise AdqlError(f"coordinates in {frame[:20]} are not converted: those in GALACTIC are",
+                        code="adql_geometry", remedy="give them in ICRS", at=place)  # fmt: skip
+    if name == "box":
+        raise AdqlError("a BOX in GALACTIC is made of numbers, not of columns",
+                        code="adql_geometry", remedy="use POLYGON", at=place)  # fmt: skip
+    places = parts[:2] if name == "circle" else parts
+    pairs = zip(places[::2], places[1::2], strict=True)
+    turned_parts = [p for a, b in pairs for p in point_parts(_rotated("vo_from_galactic", a, b))]
+    return [*turned_parts, *parts[len(places) :]]
+
+
+def _rotated(way: str, lon: Piece, lat: Piece, meta: ColumnMeta = _POINT) -> Piece:
+    return Piece(f"{way}({lon.sql}, {lat.sql})", "point", meta)
 
 
 def _coordinates(piece: Piece, name: str, place: Place | None) -> tuple[Piece, ...]:
@@ -173,6 +191,8 @@ def intersects(a: Piece, b: Piece, place: Place | None) -> str:
 
 def _geometry(pieces: Sequence[Piece], name: str, place: Place | None) -> None:
     for piece in pieces:
+        if piece.kind == "moc":
+            raise _moc_of_points(place)
         if piece.kind not in ("point", "circle", "polygon", "region"):
             raise AdqlError(f"{name} takes shapes: POINT, CIRCLE, POLYGON, BOX or a region column",
                             code="adql_arguments", at=place)  # fmt: skip
@@ -272,12 +292,18 @@ def ranged(column: str, ranges: Sequence[tuple[int, int]]) -> str:
 
 def _in_moc(inner: Piece, outer: Piece, place: Place | None) -> str:
     if inner.kind != "point":
-        raise AdqlError("a MOC can be asked about points only", code="adql_geometry", at=place)
+        raise _moc_of_points(place)
     lon, lat = point_parts(inner)
     column = _cell_column((lon, lat)) or f"vo_cell({lon.sql}, {lat.sql})"
     if not outer.cells:
         return f"({column} < 0)"  # an empty MOC holds nothing; nothing is known of no position
     return ranged(column, outer.cells)
+
+
+def _moc_of_points(place: Place | None) -> AdqlError:
+    return AdqlError("a MOC can be asked about points only", code="adql_geometry",
+                     remedy="CONTAINS(POINT(ra, dec), MOC(…)), or CONTAINS(CENTROID(s_region), "
+                     "MOC(…)) about the middle of a shape", at=place)  # fmt: skip
 
 
 def distance(args: Sequence[Piece], place: Place | None) -> Piece:
@@ -348,7 +374,7 @@ def turned(own: object, wanted: object, shape: Piece, place: Place | None) -> Pi
     way = "vo_from_galactic" if names[1] == "ICRS" else "vo_to_galactic"
     meta = _POINT if names[1] == "ICRS" else ColumnMeta(unit="deg", ucd="pos.galactic",
                                                        xtype="point")  # fmt: skip
-    return Piece(f"{way}({lon.sql}, {lat.sql})", "point", meta)
+    return _rotated(way, lon, lat, meta)
 
 
 def cell_of(point: Piece) -> str:

@@ -14,8 +14,9 @@ from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from .adql_values import AdqlError, Place
+from .dali import QUERY_MOST
 
-MOST_CHARACTERS = 500_000
+MOST_CHARACTERS = QUERY_MOST
 MOST_TOKENS = 50_000
 MOST_NESTED = 48
 """Parentheses, CASE and signs within each other."""

@@ -54,6 +54,8 @@ _COMMON: tuple[tuple[str, str, str], ...] = (
      "sqrt(power(radians($3 * $5), 2) + power(cos(radians($2)) - sin(radians($2)) * "
      "radians($4 * $5), 2))))] END"),
     ("vo_mjd(timestamp)", _F, "(extract(epoch FROM $1) / 86400 + 40587)::float8"),
+    ("vo_seeded(text)", _F,
+     "('x' || substr(md5($1), 1, 13))::bit(52)::bigint / 4503599627370496::float8"),
     ("vo_bucket(float8, float8, float8, integer)", "integer",
      "CASE WHEN $1 < $2 THEN 0 WHEN $1 >= $3 THEN $4 + 1 WHEN $1 IS NOT NULL THEN "
      "least($4, floor(($1 - $2) * $4 / ($3 - $2))::integer + 1) END"),
@@ -101,7 +103,8 @@ _SPHERE: tuple[tuple[str, str, str], ...] = (
      "WHEN $1[1] < 3 THEN vo_round_of($1) && vo_poly($2) "
      "WHEN $1[1] = 3 THEN vo_poly($1) && vo_poly($2) END"),
     ("vo_area(float8[])", _F,
-     "CASE $1[1] WHEN 1 THEN 0 WHEN 2 THEN area(vo_round_of($1)) WHEN 3 THEN area(vo_poly($1)) "
+     "CASE WHEN array_position($1, NULL) IS NOT NULL THEN NULL WHEN $1[1] = 1 THEN 0 "
+     "WHEN $1[1] = 2 THEN area(vo_round_of($1)) WHEN $1[1] = 3 THEN area(vo_poly($1)) "
      "END * power(degrees(1), 2)"),
 )  # fmt: skip
 _BARE: tuple[tuple[str, str, str], ...] = (
@@ -118,8 +121,9 @@ _BARE: tuple[tuple[str, str, str], ...] = (
      "coalesce($1[4], 0) + coalesce($2[4], 0) + 1e-11 "
      "WHEN $1[1] = 3 OR $2[1] = 3 THEN vo_missing('polygons') IS NULL END"),
     ("vo_area(float8[])", _F,
-     "CASE $1[1] WHEN 1 THEN 0 WHEN 2 THEN 4 * pi() * power(sin(radians($1[4]) / 2), 2) * "
-     "power(degrees(1), 2) WHEN 3 THEN length(vo_missing('areas of polygons')) END"),
+     "CASE WHEN array_position($1, NULL) IS NOT NULL THEN NULL WHEN $1[1] = 1 THEN 0 "
+     "WHEN $1[1] = 2 THEN 4 * pi() * power(sin(radians($1[4]) / 2), 2) * power(degrees(1), 2) "
+     "WHEN $1[1] = 3 THEN length(vo_missing('areas of polygons')) END"),
     ("vo_cell(float8, float8)", "bigint",
      "CASE WHEN $1 IS NOT NULL THEN length(vo_missing('HEALPix')) END"),
     ("vo_cell_centre(integer, bigint)", "float8[]",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..domain.errors import SpectrariumError
 from ..store.archive import Rows
-from .dali import VOTABLE, Params, message_of
+from .dali import LINKS, VOTABLE, Params, message_of, votable_alone
 from .obscore import Catalogue, dids, links
 from .publisher import Publisher
 from .ssap import links_descriptor
@@ -28,6 +28,7 @@ _FIELDS: tuple[tuple[int, Field], ...] = (
               about="From the place asked for")),
     (1, Field("target_name", "unicodeChar", "*", ucd="meta.id;src", about="Object observed")),
     (1, Field("access_url", "char", "*", ucd="meta.ref.url", about="Links to the spectrum")),
+    (1, Field("access_format", "char", "*", ucd="meta.code.mime", about="Type of what is there")),
     (2, Field("obs_collection", "unicodeChar", "*", ucd="meta.id", about="Collection")),
     (2, Field("target_class", "unicodeChar", "*", ucd="src.class", about="Class of the object")),
     (2, Field("redshift", "double", ucd="src.redshift", about="Redshift, of the file's pipeline")),
@@ -44,7 +45,7 @@ _FIELDS: tuple[tuple[int, Field], ...] = (
               about="Radial velocity that the file gives")),
 )  # fmt: skip
 """(least VERB, column); UCD1 where the standard demands it."""
-_MADE = frozenset({"id", "ra", "dec", "distance", "access_url"})
+_MADE = frozenset({"id", "ra", "dec", "distance", "access_url", "access_format"})
 
 
 def cone_of(params: Params) -> tuple[float, float, float, int]:
@@ -55,6 +56,7 @@ def cone_of(params: Params) -> tuple[float, float, float, int]:
     dec = params.number("DEC", least=-90.0, most=90.0)
     radius = params.number("SR", least=0.0, most=RADIUS_MOST)
     verb = params.integer("VERB", 2, least=1, most=3)
+    votable_alone(params, "RESPONSEFORMAT")
     assert ra is not None
     assert dec is not None
     assert radius is not None
@@ -79,6 +81,7 @@ def answer(
     made = {
         "id": did, "ra": found.column("s_ra"), "dec": found.column("s_dec"),
         "distance": pa.array(distance[:most]), "access_url": links(publisher, did),
+        "access_format": pa.repeat(pa.scalar(LINKS), len(did)),
     }  # fmt: skip
     table = pa.table([_known(made.get(f.name) if f.name in made else found.column(f.name))
                       for f in fields], names=[f.name for f in fields])  # fmt: skip

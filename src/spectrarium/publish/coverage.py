@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from ..domain.errors import UsageError
 from ..store.archive import Archive, Rows
 from .moc import cones_moc, few, space_moc, spectral_moc, time_moc, wavebands
+from .obscore import vacuum_m
 
 Kind = Literal["space", "time", "spectral"]
 ORDERS: dict[Kind, int] = {"space": 29, "time": 61, "spectral": 51}
 """Kinds of coverage and their finest orders (MOC 2.0, section 2)."""
-_BOUNDS = {"time": ("t_min", "t_max"), "spectral": ("em_min", "em_max")}
+_BOUNDS = {"time": ("t_min", "t_max"), "spectral": ("em_min", "em_max", "medium")}
 _RECORD_ORDER, _RECORD_CELLS, _RECORD_INTERVALS = 6, 500, 20
 _PLANCK_C = 6.62607015e-34 * 299_792_458.0
 
@@ -52,8 +53,12 @@ def cells29(archive: Archive, rows: Rows) -> NDArray[np.int64]:
 
 
 def bounds(archive: Archive, rows: Rows, kind: str) -> tuple[Any, Any]:
-    """(start, end) of what rows cover in MJD (``time``) or m (``spectral``); NaN where unknown."""
-    lo, hi = (archive.column(n).take(pa.array(rows)).to_numpy() for n in _BOUNDS[kind])
+    """(start, end) of what rows cover in MJD (``time``) or m (``spectral``, in vacuum where air or
+    vacuum is known); NaN where unknown."""
+    found = pa.table({n: archive.column(n).take(pa.array(rows)) for n in _BOUNDS[kind]})
+    if kind == "spectral":
+        return vacuum_m(found)
+    lo, hi = (found.column(n).to_numpy() for n in _BOUNDS[kind])
     return lo, hi
 
 

@@ -15,6 +15,8 @@ VOTABLE = "application/x-votable+xml"
 LINKS = "application/x-votable+xml;content=datalink"
 TEXT_MOST = 100_000
 """Longest value of one parameter; longer ones are refused before they are read."""
+QUERY_MOST = 500_000
+"""The same of QUERY, which may hold a long list of identifiers."""
 VALUES_MOST = 10_000
 
 
@@ -44,9 +46,11 @@ class Params:
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
         self._values: dict[str, list[str]] = {}
         for number, (name, value) in enumerate(pairs, 1):
-            if number > VALUES_MOST or len(value) > TEXT_MOST or len(name) > 200:
-                raise DaliError(f"{name[:40]} is too long, or there are too many parameters",
-                                where=name[:40])  # fmt: skip
+            if number > VALUES_MOST:
+                raise DaliError(f"there are more than {VALUES_MOST} parameters")
+            if len(name) > 200:
+                raise DaliError(f"no parameter is called {name[:40]} …", where=name[:40])
+            _not_long(name, value)
             if "\x00" in value or "\x00" in name:
                 raise DaliError(f"{name[:40]!r} holds a NUL character", where=name[:40])
             kept = self._values.setdefault(name.upper(), [])
@@ -124,6 +128,14 @@ class Params:
         return known[text.lower()]
 
 
+def _not_long(name: str, value: str) -> None:
+    most = QUERY_MOST if name.upper() == "QUERY" else TEXT_MOST
+    if len(value) > most:
+        raise DaliError(f"{name} has {len(value)} characters, more than {most}", where=name,
+                        remedy="upload long lists as a table" if most > TEXT_MOST
+                        else "send less")  # fmt: skip
+
+
 def finite(text: str, what: str) -> float:
     """A finite number. Raises DaliError naming `what`."""
     try:
@@ -151,6 +163,16 @@ def maxrec(params: Params, default: int, most: int, name: str = "MAXREC") -> int
     found = params.integer(name, default, least=0)
     assert found is not None
     return min(found, most)
+
+
+def votable_alone(params: Params, name: str) -> None:
+    """Raises DaliError where a service that has VOTables only is asked for another format."""
+    text = params.one(name)
+    if text is not None and text.partition(";")[0].strip().lower() not in _VOTABLES:
+        raise DaliError(f"{name} is {text[:40]!r}", where=name, remedy="this is a VOTable always")
+
+
+_VOTABLES = frozenset({VOTABLE, "votable", "text/xml", "application/xml", "all", "compliant"})
 
 
 def error_document(error: SpectrariumError) -> bytes:

@@ -6,18 +6,24 @@ Source: IVOA DALI 1.1, section 3.3; SSAP 1.1, section 8.7.2 (ranges).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from astropy.time import Time
+from numpy.typing import NDArray
 
 from . import shapes
 from .dali import DaliError, finite
 
 Interval = tuple[float, float]
 PARTS_MOST = 2000
-"""Most ranges of one parameter, and most corners of a polygon."""
+"""Most corners of a polygon."""
+RANGES_MOST = 1000
+"""Most ranges of one parameter, of all its values together."""
+_DAY = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?")
+_DAY_0 = np.datetime64("1858-11-17")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +53,44 @@ class Range:
 Shape = Circle | Polygon | Range
 
 
+def every_range(
+    texts: Sequence[str], read: Callable[[str], list[Interval]], what: str
+) -> list[Interval]:
+    """The ranges of all values of a parameter. read : those of one value
+
+    Raises DaliError for more than `RANGES_MOST`, before any is read, and what `read` does.
+    """
+    count = sum(text.count(",") + 1 for text in texts)
+    if count > RANGES_MOST:
+        raise DaliError(f"{what} holds {count:,} ranges", where=what,
+                        remedy=f"give {RANGES_MOST:,} at most")  # fmt: skip
+    return [one for text in texts for one in read(text)]
+
+
+def joined(ranges: Sequence[Interval]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(starts, ends) of ranges, rising; those that overlap are one."""
+    ends = np.array(sorted(ranges), np.float64).reshape(-1, 2)
+    last = np.maximum.accumulate(ends[:, 1])
+    new = np.append(True, ends[1:, 0] > last[:-1])[: len(ends)]
+    return ends[new, 0], last[np.append(new[1:], True)[: len(ends)]]
+
+
+def meets(
+    lo: NDArray[np.float64], hi: NDArray[np.float64], ranges: Sequence[Interval]
+) -> NDArray[np.bool_]:
+    """(n,) whether [lo, hi] meets any of the ranges; NaN meets none."""
+    starts, ends = joined(ranges)
+    first = np.searchsorted(ends, lo)  # the first range that does not end before
+    return np.append(starts, np.nan)[first] <= hi
+
+
 def intervals(text: str, *, what: str) -> list[Interval]:
     """SSAP ranges ``1/2,3/,/4,5``: (lo, hi), ±inf where open; a value alone is lo = hi.
 
     Raises DaliError for what is no range, or one that falls.
     """
     parts = [p.strip() for p in text.split(",")]
-    if len(parts) > PARTS_MOST or not all(parts):
+    if not all(parts):
         raise DaliError(f"{what} is {text[:60]!r}, no list of ranges", where=what,
                         remedy="give values or LO/HI between commas")  # fmt: skip
     return [_ssap_range(p, what) for p in parts]
@@ -157,11 +194,12 @@ def mjd(text: str, what: str = "TIME") -> float:
     Raises DaliError for what is no time.
     """
     plain = text.strip().removesuffix("Z")
-    shapes = {4: "-01-01", 7: "-01"}
     try:
+        if _DAY.fullmatch(plain):
+            return _mjd_of(np.datetime64(plain))
         if not plain[:4].isdigit() or len(plain) > 40:
             raise ValueError(plain)
-        return float(Time(plain + shapes.get(len(plain), ""), format="isot", scale="utc").mjd)
+        return float(Time(plain, format="isot", scale="utc").mjd)
     except ValueError as error:
         raise DaliError(f"{what} is {text[:40]!r}, no ISO 8601 time", where=what,
                         remedy="write 2005-03-01 or 2005-03-01T12:30:00") from error  # fmt: skip
@@ -169,14 +207,13 @@ def mjd(text: str, what: str = "TIME") -> float:
 
 def end_mjd(text: str, what: str = "TIME") -> float:
     """The end of what a time names: of the year, the month or the day, where it stops there."""
-    plain = text.strip().removesuffix("Z")
-    start = mjd(text, what)
-    if len(plain) == 4:
-        return mjd(f"{int(plain) + 1:04d}", what)
-    if len(plain) == 7:
-        year, month = int(plain[:4]), int(plain[5:7])
-        return mjd(f"{year + month // 12:04d}-{month % 12 + 1:02d}", what)
-    return start + 1 if len(plain) == 10 else start
+    start, plain = mjd(text, what), text.strip().removesuffix("Z")
+    return _mjd_of(np.datetime64(plain) + 1) if _DAY.fullmatch(plain) else start
+
+
+def _mjd_of(date: np.datetime64) -> float:
+    """MJD at the start of a year, a month or a day."""
+    return float((date.astype("datetime64[D]") - _DAY_0).astype(np.int64))
 
 
 def time_ranges(text: str, what: str = "TIME") -> list[Interval]:

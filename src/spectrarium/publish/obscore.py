@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ..domain.units import parse_unit
 from ..measure.airvac import air_to_vac, valid_range_aa
 from ..store.archive import Archive, Rows
 from .dali import LINKS
 from .publisher import Publisher
+from .units import ucd_by_unit, vounit
 
 Catalogue = Callable[[Rows, Sequence[str]], pa.Table]
 """(rows, columns) → the catalogue there, in their order: `Archive.catalogue`, or faster."""
@@ -185,8 +185,9 @@ class _Made:
             "t_xel": lambda: pa.array(np.ones(number, np.int64)),
             "em_min": lambda: _array(self.limits[0]), "em_max": lambda: _array(self.limits[1]),
             "em_xel": lambda: self.plain("em_xel"),
-            "o_ucd": lambda: by_unit(found.column("flux_unit"), flux_ucd),
-            "em_ucd": lambda: _all("em.wl", number), "o_unit": lambda: self.plain("flux_unit"),
+            "o_ucd": lambda: by_unit(found.column("flux_unit"), ucd_by_unit),
+            "em_ucd": lambda: _all("em.wl", number),
+            "o_unit": lambda: by_unit(found.column("flux_unit"), vounit),
             "o_calib_status": lambda: _calibration(found.column("flux_calibration")),
             "obs_title": lambda: _title(found),
         }  # fmt: skip
@@ -263,28 +264,9 @@ def vacuum_m(found: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     return out[0], out[1]
 
 
-def flux_ucd(unit: str | None) -> str:
-    """UCD of a flux by its unit. unit : VOUnit; "" = dimensionless, None = unknown"""
-    if unit is None:
-        return "phot.flux.density"
-    if not unit.strip():
-        return "phot.flux.density;arith.ratio"
-    found = parse_unit(unit)
-    if found is None:
-        return "phot.flux.density"
-    plain = found.decompose()
-    power = {base.name: int(p) for base, p in zip(plain.bases, plain.powers, strict=True)}
-    if set(power) <= {"ct", "electron", "adu", "ph", "photon", "s"}:
-        return "phot.count"
-    # energy per area, time and wavelength is M L-1 T-3; per frequency it is M T-2
-    if (power.get("m"), power.get("s")) == (-1, -3):
-        return "phot.flux.density;em.wl"
-    if (power.get("m"), power.get("s")) == (None, -2):
-        return "phot.flux.density;em.freq"
-    return "phot.flux.density"
-
-
-def by_unit(column: pa.ChunkedArray, make: Callable[[str | None], str]) -> pa.Array:
+def by_unit(
+    column: pa.ChunkedArray | pa.Array, make: Callable[[str | None], str | None]
+) -> pa.Array:
     """(n,) `make` of each different value, null included."""
     codes = _one(column).dictionary_encode(null_encoding="encode")
     return pa.array([make(v) for v in codes.dictionary.to_pylist()], _S).take(codes.indices)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ..domain.axis import Medium, Scale, SpectralAxis
 from ..domain.spectrum import EchelleSpectrum, Spectrum, UncertaintyKind, to_ivar
-from ..domain.units import parse_unit, spectral_kind
+from ..domain.units import spectral_kind
 from .source import scheme_text
-from .units import vounit
+from .units import ucd_by_unit, vounit
 
 _MEANS_SOMETHING = re.compile(
     r"wa?ve?|wl|la?m|freq|ener|spectral|fl[ua]|fnu|int|count|err|sig|std|unc|var|flag|mask|qual"
@@ -124,22 +124,10 @@ def spectral_column(axis: SpectralAxis) -> Column:
 
 
 def flux_ucd(spectrum: Spectrum) -> str:
-    """The delivered UCD, else one by the unit; ``arith.ratio`` marks a dimensionless flux.
-
-    Source: IVOA Spectrum Data Model 1.2, table 3; UCD list 1.4.
-    """
-    unit = parse_unit(spectrum.flux_unit)
+    """The delivered UCD, else one by the unit; ``arith.ratio`` marks a dimensionless flux."""
     ucd = spectrum.flux_ucd or ""
     if not check_ucd(ucd, check_controlled_vocabulary=True) or not ucd:  # older lists differ
-        ucd = "phot.flux.density"
-        if unit is not None:
-            per_wave = unit.is_equivalent("W m-2 nm-1") or unit.is_equivalent("ph s-1 m-2 nm-1")
-            if per_wave:
-                ucd += ";em.wl"
-            elif unit.is_equivalent("Jy") or unit.is_equivalent("ph s-1 m-2 Hz-1"):
-                ucd += ";em.freq"
-            elif {b.name for b in unit.bases} & {"adu", "ct", "electron", "DN"}:
-                ucd = "phot.count"
+        ucd = ucd_by_unit(spectrum.flux_unit)
     if spectrum.flux_unit == "" and "arith.ratio" not in ucd:
         ucd += ";arith.ratio"
     return ucd

@@ -5,15 +5,17 @@ Source: IVOA SLAP 1.0.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 
 from ..measure.lines import LINES, Line
-from .dali import VOTABLE, DaliError, Params
-from .dali_values import Interval, intervals
+from .dali import VOTABLE, DaliError, Params, votable_alone
+from .dali_values import every_range, intervals
 from .publisher import Publisher
 from .vosi import Capability, Interface, own
 from .votable import Field, document
@@ -51,11 +53,18 @@ def chosen(params: Params) -> list[Line]:
     request = params.need("REQUEST")
     if request.lower() != "querydata":
         raise DaliError(f"REQUEST is {request[:40]!r}", where="REQUEST", remedy="send queryData")
+    version = params.one("VERSION", "1.0") or ""
+    if version.partition(".")[0] != "1":
+        raise DaliError(f"VERSION is {version[:20]!r}", where="VERSION", remedy="this is 1.0")
+    votable_alone(params, "FORMAT")
     texts = params.all("WAVELENGTH")
     if not texts:
         raise DaliError("WAVELENGTH is missing", where="WAVELENGTH",
                         remedy="give LO/HI in metres, such as 5e-7/6e-7")  # fmt: skip
-    wanted: list[Interval] = [r for t in texts for r in intervals(t, what="WAVELENGTH")]
+    wanted = every_range(texts, partial(intervals, what="WAVELENGTH"), "WAVELENGTH")
+    if any(-math.inf < end < 0 for ends in wanted for end in ends):
+        raise DaliError("WAVELENGTH holds negative wavelengths", where="WAVELENGTH",
+                        remedy="give metres")  # fmt: skip
     elements = {w.strip().lower() for t in params.all("CHEMICAL_ELEMENT") for w in t.split(",")}
     out = [
         line for line in LINES

@@ -30,8 +30,8 @@ from .tap_watch import Turns, Watch
 BATCH_ROWS = 10_000
 READING_S = 900.0
 """Seconds that a client may take to read an answer once it has begun."""
-AT_ONCE = 16
-"""Queries under way at a time; further ones are asked to come again."""
+AT_ONCE, OF_ONE = 16, 8
+"""Queries under way at a time, and those of one client; further ones are asked to come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class Query:
     """What is asked.
 
     text : ADQL · maxrec : rows at most · most_s : until the first rows · uploads : tables that came
-    with it, by full name · cancelled : whether nobody waits for it any more
+    with it, by full name · cancelled : whether nobody waits for it any more · client : who asks,
+    "" = nobody who could ask for more at a time than others
     """
 
     text: str
@@ -47,6 +48,7 @@ class Query:
     most_s: float = 60.0
     uploads: Mapping[str, VoTable] = field(default_factory=dict)
     cancelled: Callable[[], bool] = field(default=lambda: False)
+    client: str = ""
 
 
 class Engine:
@@ -56,7 +58,7 @@ class Engine:
         self.tables = tables
         self._catalogue = catalogue_of(tables.all)
         self._store = Store(tables.all, limits or StoreLimits(), prepare_duckdb)
-        self._turns = Turns(AT_ONCE)
+        self._turns = Turns(AT_ONCE, OF_ONE)
 
     @property
     def size(self) -> int:
@@ -84,7 +86,7 @@ class Engine:
         catalogue = {**self._catalogue, **catalogue_of(query.uploads)}
         translated = translate(query.text, catalogue, maxrec=query.maxrec)
         with ExitStack() as after:
-            after.enter_context(self._turns.one())
+            after.enter_context(self._turns.one(query.client))
             rows = self._answer(query, translated, after)
             rows.close = after.pop_all().close
         return rows

@@ -25,12 +25,16 @@ _OPTIONAL = (
     ("adql-offset", ("OFFSET",)),
 )  # fmt: skip
 _OWN = (
-    ("MOC(moc VARCHAR) -> MOC", "a coverage in words, to be used in CONTAINS: MOC('4/0-2 5/17')"),
-    ("MOC(order INTEGER, shape GEOMETRY) -> MOC", "the cells of an order that a shape touches"),
+    ("MOC(moc VARCHAR) -> MOC",
+     "a coverage in words, such as MOC('4/0-2 5/17'), written out: it is asked about points, as in "
+     "CONTAINS(POINT(ra, dec), MOC('4/0-2')) = 1, and not about other shapes or MOCs"),
+    ("MOC(order INTEGER, shape GEOMETRY) -> MOC",
+     "the cells of an order that a shape touches; both are written out, as in MOC(6, CIRCLE(10, "
+     "20, 1)); it is asked about points only"),
     ("ivo_healpix_index(order INTEGER, ra DOUBLE, dec DOUBLE) -> BIGINT",
-     "the nested HEALPix cell that a place lies in"),
+     "the nested HEALPix cell that a place lies in; the order is written out, no column"),
     ("ivo_healpix_index(order INTEGER, p POINT) -> BIGINT",
-     "the nested HEALPix cell that a point lies in"),
+     "the nested HEALPix cell that a point lies in; the order is written out, no column"),
     ("ivo_healpix_center(order INTEGER, index BIGINT) -> POINT", "the middle of such a cell"),
     ("ivo_apply_pm(ra DOUBLE, dec DOUBLE, pmra DOUBLE, pmde DOUBLE, epdist DOUBLE) -> POINT",
      "a place after so many years; angles in degrees"),

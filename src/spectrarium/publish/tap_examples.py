@@ -74,8 +74,9 @@ def examples(tables: ArchiveTables) -> Iterator[Example]:
     if "spectra.scores" in tables.all:
         yield Example(
             "strangest", "The strangest spectra", "The ten that stand out most by any score, with "
-            "what they are taken for.",
-            "SELECT TOP 10 c.target_name, c.class, s.score, s.significance\n"
+            "what they are taken for and their links.",
+            "SELECT TOP 10 c.target_name, c.class, s.score, s.significance, c.access_url,\n"
+            "  c.access_format\n"
             "FROM spectra.scores AS s JOIN spectra.observations AS c USING (obs_publisher_did)\n"
             "ORDER BY significance DESC", "spectra.scores",
         )  # fmt: skip

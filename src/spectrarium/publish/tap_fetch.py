@@ -11,8 +11,10 @@ import http.client
 import ipaddress
 import socket
 import ssl
-import time
+import threading
 from collections.abc import Collection
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -24,7 +26,7 @@ _PIECE = 1 << 16
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
     """hosts : ``name`` or ``name:port`` are allowed as they are; ``*.domain`` and ``*`` allow what
-    lies in the open · most_bytes, most_s : of one answer"""
+    lies in the open · most_bytes, most_s : of one answer, from the name to its last byte"""
 
     hosts: tuple[str, ...] = ()
     most_bytes: int = 64 << 20
@@ -32,12 +34,35 @@ class FetchLimits:
 
 
 def fetched(url: str, limits: FetchLimits) -> bytes:
-    """What lies at an address. Raises UsageError (upload_host, upload_failed, too_large)."""
+    """What lies at an address. Raises UsageError (upload_host, upload_failed, too_large).
+
+    The limit of time holds for all of it, from the name to the last byte, however slowly they come:
+    the work is done in a thread beside, which is cut off when its time is over.
+    """
     scheme, host, port, path = _parts(url)
     named = _allowed(host, port, limits.hosts)
-    address = _address(host, port, named)
-    deadline = time.monotonic() + limits.most_s
-    connection = _connection(scheme, host, port, address, limits.most_s)
+    try:
+        connection = _connection(scheme, host, port, limits.most_s)
+    except http.client.InvalidURL as error:
+        raise _refused_upload(url, "it is no address") from error
+    found: Future[bytes] = Future()
+
+    def work() -> None:
+        try:
+            connection.address = _address(host, port, named)
+            found.set_result(_read(connection, path, url, limits))
+        except BaseException as error:  # noqa: BLE001  raised where it is waited for
+            found.set_exception(error)
+
+    threading.Thread(target=work, name="tap-fetch", daemon=True).start()
+    try:
+        return found.result(limits.most_s)
+    except TimeoutError as error:
+        connection.cut_off()
+        raise _failed(url, f"it took longer than {limits.most_s:g} s") from error
+
+
+def _read(connection: _Plain, path: str, url: str, limits: FetchLimits) -> bytes:
     try:
         connection.request("GET", path, headers={
             "Accept": "application/x-votable+xml, */*", "User-Agent": "spectrarium",
@@ -46,7 +71,7 @@ def fetched(url: str, limits: FetchLimits) -> bytes:
         if answer.status != 200:
             led = ": redirects are not followed" if 300 <= answer.status < 400 else ""
             raise _failed(url, f"it answered {answer.status}{led}")
-        return _body(answer, url, limits, deadline)
+        return _body(answer, limits)
     except (OSError, http.client.HTTPException) as error:
         raise _failed(url, f"{type(error).__name__}") from error
     finally:
@@ -105,22 +130,32 @@ def _open(address: str) -> bool:
     return ip.is_global and not (ip.is_multicast or ip.is_reserved)
 
 
-def _connection(
-    scheme: str, host: str, port: int, address: str, timeout_s: float
-) -> http.client.HTTPConnection:
+def _connection(scheme: str, host: str, port: int, timeout_s: float) -> _Plain:
     kind = _Secure if scheme == "https" else _Plain
-    connection = kind(host, port, timeout=min(10.0, timeout_s))
-    connection.address = address
-    return connection
+    return kind(host, port, timeout=min(10.0, timeout_s))
 
 
 class _Plain(http.client.HTTPConnection):
     """To an address that was checked before, whatever the name resolves to now."""
 
     address: str
+    held: socket.socket | None = None
+    over = False
 
     def connect(self) -> None:
-        self.sock = socket.create_connection((self.address, self.port), self.timeout)
+        self._hold(socket.create_connection((self.address, self.port), self.timeout))
+
+    def _hold(self, sock: socket.socket) -> None:
+        self.sock = self.held = sock
+        if self.over:
+            raise TimeoutError
+
+    def cut_off(self) -> None:
+        """End what another thread does with it."""
+        self.over = True
+        if self.held is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(self.held, socket.SHUT_RDWR)
 
 
 class _Secure(_Plain):
@@ -129,12 +164,13 @@ class _Secure(_Plain):
     def connect(self) -> None:
         super().connect()
         context = ssl.create_default_context()
-        self.sock = context.wrap_socket(self.sock, server_hostname=self.host)
+        secure = context.wrap_socket(self.sock, server_hostname=self.host,
+                                     do_handshake_on_connect=False)  # fmt: skip
+        self._hold(secure)  # a handshake may be slow, too
+        secure.do_handshake()
 
 
-def _body(
-    answer: http.client.HTTPResponse, url: str, limits: FetchLimits, deadline: float
-) -> bytes:
+def _body(answer: http.client.HTTPResponse, limits: FetchLimits) -> bytes:
     parts, size = [], 0
     while piece := answer.read1(_PIECE):
         size += len(piece)
@@ -142,8 +178,6 @@ def _body(
         if size > limits.most_bytes:
             raise UsageError(f"the table is larger than {limits.most_bytes / 2**20:g} MiB",
                              code="too_large", where="UPLOAD")  # fmt: skip
-        if time.monotonic() > deadline:
-            raise _failed(url, f"it took longer than {limits.most_s:g} s")
     return b"".join(parts)
 
 

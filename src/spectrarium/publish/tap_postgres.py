@@ -22,7 +22,7 @@ from .adql import SIMILARITY, translate
 from .adql_scope import quoted
 from .adql_values import Translated
 from .postgres_store import PostgresStore, put, said
-from .tap import AT_ONCE, READING_S, Query
+from .tap import AT_ONCE, OF_ONE, READING_S, Query
 from .tap_answer import Cut, columns_of
 from .tap_results import Rows
 from .tap_tables import ArchiveTables, catalogue_of
@@ -48,7 +48,7 @@ class PostgresEngine:
         self.tables = tables
         self._catalogue = catalogue_of(tables.all)
         self._store = PostgresStore(address, tables.all, _name(tables))
-        self._turns = Turns(AT_ONCE)
+        self._turns = Turns(AT_ONCE, OF_ONE)
 
     @property
     def size(self) -> int:
@@ -79,7 +79,7 @@ class PostgresEngine:
         translated = translate(query.text, catalogue, dialect="postgres", maxrec=query.maxrec,
                                functions=functions)  # fmt: skip
         with ExitStack() as after:
-            after.enter_context(self._turns.one())
+            after.enter_context(self._turns.one(query.client))
             self._store.use({t for t in translated.tables if t in self.tables.all} | calls.tables)
             rows = self._answer(query, translated, after)
             rows.close = after.pop_all().close

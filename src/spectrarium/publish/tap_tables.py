@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ..run.table_columns import Column, VoTable, table_of
 from ..run.table_kinds import embedding_named, embeddings
-from ..run.table_rows import TableRows, observed
+from ..run.table_rows import OBSERVATIONS, TableRows, observed
 from ..run.tables import tables_of
 from ..store.archive import Archive
 from .adql import ColumnMeta
@@ -24,6 +24,10 @@ UTYPE = "ivo://ivoa.net/std/obscore#table-1.1"
 _WIDE = ("target_name", "target_class", "bib_reference", "obs_title")
 _CELL = Column("healpix29", pa.int64(), "Nested HEALPix index of order 29; rows are in its order",
                ucd="pos.healpix", indexed=True)  # fmt: skip
+
+_LINKS = tuple(Column(c.name, c.type, c.about, ucd=c.ucd, principal=True)
+               for c in OBSCORE if c.name in ("access_url", "access_format"))  # fmt: skip
+_LINK_NAMES = frozenset(c.name for c in _LINKS)
 
 
 class ArchiveTables:
@@ -39,6 +43,7 @@ class ArchiveTables:
     def all(self) -> dict[str, VoTable]:
         """Every table by its full name, in the order in which they are listed."""
         own = {name: _in_vounits(t) for name, t in tables_of(self.source).items()}
+        own[OBSERVATIONS] = self._linked(own[OBSERVATIONS])
         return with_schema({NAME: self._obscore(), **own})
 
     def _obscore(self) -> VoTable:
@@ -65,6 +70,23 @@ class ArchiveTables:
 
         about = "Spectra by what they observe: ObsCore 1.1, one row per observation"
         return VoTable(NAME, about, every, made, len(self.archive), UTYPE, (observed(),), some)
+
+    def _linked(self, table: VoTable) -> VoTable:
+        """Observations with the links of each, which are made where a query names them."""
+        given, every = table.some, (*table.columns[:1], *_LINKS, *table.columns[1:])
+        assert given is not None
+
+        def some(names: Collection[str]) -> pa.Table:
+            wanted = tuple(c for c in every if c.name in names)
+            links, own = _LINK_NAMES & set(names), set(names) - _LINK_NAMES
+            found = [given(own)] if own else []
+            if links:
+                found.append(obscore_table(self.archive, self.publisher, self.source.rows, links))
+            values = {n: t.column(n) for t in found for n in t.column_names}
+            return table_of(wanted, [values[c.name] for c in wanted])
+
+        return replace(table, columns=every, some=some,
+                       arrow=lambda: some([c.name for c in every]))  # fmt: skip
 
     def embeddings(self) -> list[str]:
         """Tables of vectors, the one to ask first coming first."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,24 @@ def uploaded(
             data = fetch(where)
         out[full] = _table(full, data, limits)
     return out
+
+
+def merged_uploads(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
+    """Values of UPLOAD that a job has in the end: later tables join earlier ones, and replace those
+    of their name."""
+    again = {_named(pair) for text in later for pair in text.split(";")}
+    kept = [p for text in earlier for p in text.split(";") if _named(p) not in again]
+    return [*kept, *later]
+
+
+def inline_parts(texts: Iterable[str]) -> set[str]:
+    """Names of the parts of a request that values of UPLOAD say tables are in."""
+    places = (pair.partition(",")[2].strip() for text in texts for pair in text.split(";"))
+    return {where[6:] for where in places if where[:6].lower() == "param:"}
+
+
+def _named(pair: str) -> str:
+    return pair.partition(",")[0].strip().lower()
 
 
 def _refused_table(name: str, why: str) -> UsageError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -103,30 +104,42 @@ _WATCHER = _Watcher()
 
 
 class Turns:
-    """Queries under way, so many at a time; further ones are asked to come again."""
+    """Queries under way, so many at a time; further ones are asked to come again.
 
-    def __init__(self, at_once: int) -> None:
-        self._free = threading.BoundedSemaphore(at_once)
-        self._lock = threading.Lock()
-        self._under_way = 0
+    at_once : in all · of_one : of one client, so that none keeps all others waiting by reading
+    its answers slowly
+    """
+
+    def __init__(self, at_once: int, of_one: int) -> None:
+        self._at_once, self._of_one = at_once, of_one
+        self._changed = threading.Condition()
+        self._under_way: Counter[str] = Counter()
 
     @property
     def idle(self) -> bool:
         """Whether no query is under way."""
-        with self._lock:
-            return self._under_way == 0
+        with self._changed:
+            return not self._under_way
 
     @contextmanager
-    def one(self) -> Iterator[None]:
-        """A query is under way for as long as the block lasts. Raises TransientError (busy)."""
-        if not self._free.acquire(timeout=PATIENCE_S):
-            raise TransientError("too many queries are under way", code="busy",
-                                 remedy="try again in a moment")  # fmt: skip
-        with self._lock:
-            self._under_way += 1
+    def one(self, client: str = "") -> Iterator[None]:
+        """A query is under way for as long as the block lasts. Raises TransientError (busy).
+
+        client : who asks; "" = nobody whose queries are counted apart
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._free(client), PATIENCE_S):
+                raise TransientError("too many queries are under way", code="busy",
+                                     remedy="try again in a moment")  # fmt: skip
+            self._under_way[client] += 1
         try:
             yield
         finally:
-            with self._lock:
-                self._under_way -= 1
-            self._free.release()
+            with self._changed:
+                self._under_way[client] -= 1
+                self._under_way += Counter()  # which forgets those of whom none is left
+                self._changed.notify_all()
+
+    def _free(self, client: str) -> bool:
+        mine = self._under_way[client] if client else 0
+        return self._under_way.total() < self._at_once and mine < self._of_one

@@ -55,6 +55,17 @@ _NUISANCES = {
 
 Velocity and redshift are among them: they are facets of their own, to be asked for by name.
 """
+_UCDS = {
+    "teff": "phys.temperature.effective", "logg": "phys.gravity", "feh": "phys.abund.Fe",
+    "fe_h": "phys.abund.Fe", "z": "src.redshift", "rv": "spect.dopplerVeloc",
+    "ra": "pos.eq.ra", "dec": "pos.eq.dec", "parallax": "pos.parallax", "mjd": "time.epoch",
+    "pmra": "pos.pm;pos.eq.ra", "pmdec": "pos.pm;pos.eq.dec", "ebv": "phot.color.excess",
+    "vsini": "phys.veloc.rotat", "vsini_kms": "phys.veloc.rotat", "file": "meta.id;meta.file",
+    "obj_class": "src.class", "class": "src.class", "subclass": "src.class",
+    "classification": "src.class", "spectral_type": "src.spType", "sptype": "src.spType",
+    "object_id": "meta.id", "source_id": "meta.id", "name": "meta.id",
+}  # fmt: skip
+"""UCDs of label columns whose name says enough, in lower case."""
 _CLASSES = ("obj_class", "class", "target_class", "classification")
 _NOT_QUANTITIES = (
     "ra", "dec", "s_ra", "s_dec", "raj2000", "dej2000", "glon", "glat", "l", "b", "uid", "name",
@@ -101,6 +112,17 @@ def _plain(values: pa.ChunkedArray) -> NDArray[Any]:
     return np.array(words, object)
 
 
+def ucd_of(name: str, words: bool = False) -> str:
+    """The UCD of a label by its name, where this says enough, else the vaguest there is.
+
+    words : it holds words, not numbers
+    """
+    bare = name.lower()
+    if bare in BY_NAME and BY_NAME[bare].ucd:
+        return BY_NAME[bare].ucd.replace(";meta.main", "")
+    return _UCDS.get(bare) or ("meta" if words else "stat.value")
+
+
 def unit_of(archive: Archive, name: str) -> str:
     """Unit (VOUnit) of a catalogue or label column, ``""`` where none is known."""
     return _unit(archive, archive.columns()[name], name)
@@ -113,7 +135,8 @@ def _unit(archive: Archive, dataset: str, name: str) -> str:
     field = archive.dataset(dataset).lance.schema.field(bare)
     meta = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
     guessed = {"teff": "K", "logg": "log(cm.s**-2)", "feh": "dex", "rv_kms": "km/s"}
-    return meta.get("unit", "") or guessed.get(bare.lower(), "")
+    plain = bare.lower().removesuffix("_lo").removesuffix("_hi")  # ends of an interval
+    return meta.get("unit", "") or guessed.get(plain, "")
 
 
 def quantities(archive: Archive, rows: Rows, against: tuple[str, ...] = ()) -> Iterator[Quantity]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ..domain.errors import DataError, UsageError
 from ..domain.observation import Observation
 from ..domain.spectrum import EchelleSpectrum, Spectrum
 from ..read.source import gunzip
-from ..store.archive import Archive
+from ..store.archive import Archive, Rows
 from ..store.summary import summarise
 from .columns import Columns
 
@@ -140,24 +141,38 @@ class Native:
 
 
 def native_file(archive: Archive, row: int) -> Native | None:
-    """The file of an observation, if it may be given away; its content is not looked at yet.
+    """The file of an observation, as `native_files` has it."""
+    return native_files(archive, [row])[0]
+
+
+def native_files(archive: Archive, rows: Rows | Sequence[int]) -> list[Native | None]:
+    """(n,) the files of observations that may be given away; their content is not looked at yet.
 
     None where it is gone or too large, is part of a zip or tar, came from the web, or holds
     spectra that are hidden from the asker.
     """
     names = ["access_path", "access_member", "file_hash"]
-    facts = archive.catalogue([row], names).to_pylist()[0]
-    text = facts["access_path"]
-    if not text or facts["access_member"] or not facts["file_hash"] or "://" in text:
-        return None
-    path = Path(text)
+    facts = archive.catalogue(rows, names).to_pylist()
+    known: dict[str, Native | None] = {}
+    out: list[Native | None] = []
+    for one, seen in zip(facts, archive.files_seen(rows).tolist(), strict=True):
+        text = one["access_path"]
+        if not seen or not text or one["access_member"] or not one["file_hash"] or "://" in text:
+            out.append(None)
+            continue
+        if text not in known:  # many spectra may lie in one file
+            known[text] = _regular(Path(text))
+        out.append(known[text])
+    return out
+
+
+def _regular(path: Path) -> Native | None:
+    """A file on this machine that is not too large."""
     try:
         kind = os.stat(path)
     except (OSError, ValueError):
         return None
     if not stat.S_ISREG(kind.st_mode) or not path.is_absolute() or kind.st_size > NATIVE_BYTES:
-        return None
-    if not archive.file_seen(row):
         return None
     return Native(path, path.name, kind.st_size)
 

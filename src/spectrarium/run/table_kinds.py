@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from ..domain.errors import UsageError
 from .embedding import load_model
+from .quantities import ucd_of
 from .table_columns import Column, VoTable, identifiers, table_of
 from .table_rows import DID, TableRows, did_column, observed
 from .tag_rows import described, percent
@@ -35,8 +36,10 @@ TAGS = (
     Column("tag_ucd", _S, "UCD1+ of the tag", ucd="meta.ucd"),
     Column("coverage", _D, "Share of true values that intervals and sets of this row are made to "
            "hold (conformal prediction)", ucd="stat.probability", principal=True),
-    Column("lowest", _D, "Lower end of the interval", ucd="stat.min", principal=True),
-    Column("highest", _D, "Upper end of the interval", ucd="stat.max", principal=True),
+    Column("lowest", _D, "Lower end of the interval", ucd="stat.fit.param;stat.min",
+           principal=True),
+    Column("highest", _D, "Upper end of the interval", ucd="stat.fit.param;stat.max",
+           principal=True),
     Column("class_set", _S, "Classes of the set, the likeliest first, between bars",
            ucd="src.class", principal=True, wide=True),
     Column("probability", _D, "Probability of the class in column word", ucd="stat.probability"),
@@ -78,10 +81,11 @@ def _tags(source: TableRows, names: list[str]) -> pa.Table:
 
 def _tags_at(meta: dict[str, Any], table: pa.Table, did: pa.Array, level: float) -> pa.Table:
     n, number = table.num_rows, meta["kind"] == "number"
+    ucd = meta.get("ucd") or (ucd_of(meta["label"]) if number else "src.class")
     value = table.column("value")
     said: dict[str, Any] = {
         DID: did, "tag": _same(meta["label"], n), "tag_kind": _same(meta["kind"], n),
-        "tag_unit": _same(meta.get("unit", ""), n), "tag_ucd": _same(meta.get("ucd", ""), n),
+        "tag_unit": _same(meta.get("unit", ""), n), "tag_ucd": _same(ucd, n),
         "coverage": pa.array(np.full(n, level)), "abstained": pc.is_null(value),
         "reason": table.column("reason"), "snr": table.column("snr"),
         "training_role": table.column("role"), "embedding": _same(meta["embedding"], n),
@@ -181,7 +185,7 @@ def embeddings(source: TableRows) -> dict[str, VoTable]:
             did_column(),
             Column("vector", pa.list_(pa.float32(), size), "What the model makes of the spectrum, "
                    "on the scale on which the Euclidean distance of two says how unlike they are",
-                   ucd="meta.modelled", principal=True),
+                   ucd="stat.value;meta.modelled", principal=True),
             Column("chi2", _D, "Of what the model cannot reproduce, in units of the noise",
                    ucd="stat.fit.chi2"),
             Column("n_pix", _D, "Good pixels on the model's grid", ucd="meta.number"),

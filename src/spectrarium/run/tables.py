@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..store.archive import LEARNT, Archive
-from ..store.schema import BY_NAME, CATALOGUE, ColumnSpec
-from .quantities import unit_of
+from ..store.schema import CATALOGUE, ColumnSpec
+from .quantities import ucd_of, unit_of
 from .table_columns import Column, VoTable, identifiers, served, served_type, table_of
 from .table_kinds import embedding_tables, model_table, score_table, tag_table
 from .table_rows import DID, OBSERVATIONS, TableRows, did_column, observed
@@ -26,17 +26,6 @@ _PRINCIPAL = ("obs_collection", "obs_id", "target_name", "s_ra", "s_dec", "t_min
               "em_max", "instrument_name", "snr", "redshift")  # fmt: skip
 _INDEXED = ("s_ra", "s_dec")
 _WIDE = ("target_name", "target_class", "warnings", "bib_reference")
-_UCDS = {
-    "teff": "phys.temperature.effective", "logg": "phys.gravity", "feh": "phys.abund.Fe",
-    "fe_h": "phys.abund.Fe", "z": "src.redshift", "rv": "spect.dopplerVeloc",
-    "ra": "pos.eq.ra", "dec": "pos.eq.dec", "parallax": "pos.parallax", "mjd": "time.epoch",
-    "pmra": "pos.pm;pos.eq.ra", "pmdec": "pos.pm;pos.eq.dec", "ebv": "phot.color.excess",
-    "vsini": "phys.veloc.rotat", "vsini_kms": "phys.veloc.rotat", "file": "meta.id;meta.file",
-    "obj_class": "src.class", "class": "src.class", "subclass": "src.class",
-    "classification": "src.class", "spectral_type": "src.spType", "sptype": "src.spType",
-    "object_id": "meta.id", "source_id": "meta.id", "name": "meta.id",
-}  # fmt: skip
-"""UCDs of label columns whose name says enough, in lower case."""
 
 
 def tables_of(source: TableRows) -> dict[str, VoTable]:
@@ -133,13 +122,6 @@ def _of_label(archive: Archive, own: str, field: pa.Field, name: str) -> Column:
     if pa.types.is_boolean(field.type):
         about += "; 1 = yes"
     kind = served_type(field.type)
+    words = kind == pa.string()
     return Column(name, kind, about, unit_of(archive, f"{own}.{field.name}"),
-                  meta.get("ucd") or _ucd(field.name, kind), wide=kind == pa.string())  # fmt: skip
-
-
-def _ucd(name: str, kind: pa.DataType) -> str:
-    """The UCD of a label column that says none: of a name that says enough, else the vaguest."""
-    bare = name.lower()
-    if bare in BY_NAME and BY_NAME[bare].ucd:
-        return BY_NAME[bare].ucd.replace(";meta.main", "")
-    return _UCDS.get(bare) or ("meta" if kind == pa.string() else "stat.value")
+                  meta.get("ucd") or ucd_of(field.name, words), wide=words)  # fmt: skip

@@ -16,6 +16,7 @@ from ..domain.progress import Progress, Silent
 from ..explore.tag_store import load_tagger
 from ..store.archive import LEARNT, Archive, Rows
 from ..store.writer import Writer, open_writer
+from .quantities import ucd_of
 from .tag_rows import ROLES, described, percent, tag_table, vectors_of
 
 _ROWS = 4096
@@ -204,8 +205,7 @@ def publish(writer: Writer) -> None:
             continue
         for name, (values, meta) in best.items():
             columns[f"{label}{name}"] = values
-            source = {"source": "tag apply", "description": f"learnt tag {label}"}
-            fields.append(pa.field(f"{label}{name}", values.type, metadata=source | meta))
+            fields.append(pa.field(f"{label}{name}", values.type, metadata=meta))
     table = pa.table([columns[f.name] for f in fields], schema=pa.schema(fields))
     some = np.zeros(table.num_rows, bool)
     for f in fields[1:]:
@@ -228,14 +228,14 @@ def _best_of(
     }
     if not number:
         found = {"": np.full(len(uid), None, object), **found}
-    meta: dict[str, str] = {}
+    meta: dict[str, Any] = {}
     for name in names:
         about = described(archive, name)
         if about["kind"] != kind:
             continue
         low = percent(about["levels"][0])
         table = archive.table(f"tags/{name}")
-        meta = {k: about[k] for k in ("unit", "ucd") if about.get(k)}
+        meta = about
         at = np.searchsorted(uid[np.argsort(uid)], table.column("uid").to_numpy())
         order = np.argsort(uid)
         at = order[np.minimum(at, len(uid) - 1)]
@@ -249,4 +249,19 @@ def _best_of(
         best[at[better]] = width[better]
         for s in found:
             found[s][at[better]] = said[s][better]
-    return {s: (pa.array(v, from_pandas=True), meta if s != "_p" else {}) for s, v in found.items()}
+    return {s: (pa.array(v, from_pandas=True), _told(meta, s)) for s, v in found.items()}
+
+
+def _told(meta: dict[str, Any], suffix: str) -> dict[str, str]:
+    """What a column of the label set says of itself. meta : of its table, see `described`"""
+    label, number = meta["label"], meta["kind"] == "number"
+    level = f"{100 * meta['levels'][0]:g} %"
+    ucd = meta.get("ucd") or ucd_of(label) if number else meta.get("ucd") or "src.class"
+    about, ucd = {
+        "": (f"{label} as its surest tagger reads it off the spectrum", ucd),
+        "_lo": (f"{label}: lower end of the {level} interval", f"{ucd};stat.min"),
+        "_hi": (f"{label}: upper end of the {level} interval", f"{ucd};stat.max"),
+        "_p": (f"{label}: probability of the class told", "stat.probability;src.class"),
+    }[suffix]
+    said = {"source": "tag apply", "description": about, "ucd": ucd}
+    return said | ({"unit": meta["unit"]} if meta.get("unit") and suffix != "_p" else {})

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -101,10 +102,12 @@ def create_app(
     vo : what the services of the Virtual Observatory say of the archive
     Raises
     ------
-    UsageError : other than loopback without a token (token_needed), a token of fewer than 16
-        characters (weak_token), no archive there (no_archive)
+    UsageError : other machines reach it, by host, names or vo.url, and there is no token
+        (token_needed); a token of fewer than 16 characters (weak_token), no archive there
+        (no_archive)
     """
-    _refuse(token, host)
+    vo = vo or VoSettings()
+    _refuse(token, host, names, vo.url)
     archive = archive.absolute()
     load(archive)
     keeper = People(people)
@@ -112,8 +115,7 @@ def create_app(
     if token is not None:
         keeper.users.set_server_token(token)
     visitors = Visitors(keeper, open_to_all=token is None, cookie=f"spectrarium_{port}")
-    served = Served(archive, keeper, Holdings(archive), visitors, upload_bytes,
-                    vo or VoSettings())  # fmt: skip
+    served = Served(archive, keeper, Holdings(archive), visitors, upload_bytes, vo)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -131,16 +133,23 @@ def create_app(
     return app
 
 
-def _refuse(token: str | None, host: str) -> None:
+def _refuse(token: str | None, host: str, names: Sequence[str], url: str) -> None:
+    """Nobody is the operator without a token where others reach the server, a proxy included."""
     if token is not None and len(token) < LEAST_TOKEN:
         raise UsageError(f"the token has {len(token)} characters", code="weak_token",
                          where="--token", remedy=f"use {LEAST_TOKEN} or more")  # fmt: skip
-    if token is None and not is_loopback(host):
-        raise UsageError(
-            f"{host} can be reached from other machines, and no token is set",
-            code="token_needed", where="--host",
-            remedy="give --token (16 characters or more), or listen on 127.0.0.1 only",
-        )  # fmt: skip
+    if token is not None:
+        return
+    reached = [("--host", host), *(("--name", name) for name in names)]
+    if url:
+        reached.insert(1, ("--url", urlsplit(url).hostname or url))
+    for option, name in reached:
+        if not is_loopback(name):
+            raise UsageError(
+                f"{name} can be reached from other machines, and no token is set",
+                code="token_needed", where=option,
+                remedy="set SPECTRARIUM_TOKEN to 16 characters or more, or serve this machine only",
+            )  # fmt: skip
 
 
 def _routes() -> list[BaseRoute]:

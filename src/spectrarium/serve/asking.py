@@ -45,6 +45,8 @@ LISTEN_S = 0.1
 """So often it is looked whether the client of a slow answer is still there."""
 BODY_BYTES = 32 << 20
 """Largest JSON body: a selection of some million rows."""
+FORM_BYTES = 1 << 20
+"""Largest form of parameters that brings no table."""
 BODY_S, BODY_BYTES_S = 10.0, 20_000
 """A body takes at most `BODY_S` seconds, and one more for each `BODY_BYTES_S`."""
 SLASH = "\x00"
@@ -157,7 +159,8 @@ def in_turn(
     async def endpoint(request: Request) -> Response:
         served: Served = request.app.state.served
         try:
-            body = await _body(request, served.upload_bytes if upload else BODY_BYTES)
+            plain = FORM_BYTES if services else BODY_BYTES
+            body = await _body(request, served.upload_bytes if upload else plain)
             limiter = _limiter(slow, queries, services, len(body))
             async with limiter:
                 if await request.is_disconnected():  # it was given up while it waited
@@ -230,7 +233,8 @@ async def _body(request: Request, limit: int) -> bytes:
 def _too_large(limit: int) -> UsageError:
     return UsageError(
         f"that is larger than the {limit / 2**20:g} MiB that are taken", code="too_large",
-        remedy="send less, or raise SPECTRARIUM_UPLOAD_MIB on the server",
+        remedy="send less" if limit in (FORM_BYTES, BODY_BYTES)
+        else "send less, or raise SPECTRARIUM_UPLOAD_MIB on the server",
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from ..domain.errors import SpectrariumError, UsageError
 from ..publish import uws
 from ..publish.dali import DaliError, Params
 from ..publish.dali_values import mjd
+from ..publish.tap_upload import merged_uploads
 from ..store.archive import Archive
 from .asking import Endpoint
 from .vo_asking import VoAsk, vo_answering, vo_error, vo_xml
-from .vo_jobs import Jobs, Work
+from .vo_jobs import Jobs, Work, parameters_text, require_pending
 from .vo_soda import soda_work
 from .vo_tap import tap_work
 
@@ -106,6 +107,7 @@ def _create(ask: VoAsk, kind: str) -> Response:
     job = jobs.create(
         kind, owner_of(ask), [(k, v) for k, v in ask.params.pairs() if k not in _OWN], ask.files,
         ask.publisher, duration_s=_duration(ask), run_id=ask.params.one("RUNID") or "",
+        until=_until(ask), client="" if ask.user.signed_in else ask.client,
     )  # fmt: skip
     if phase == "RUN":
         jobs.run(job)
@@ -118,14 +120,20 @@ def _duration(ask: VoAsk) -> float:
     return most if not asked else min(asked, most)
 
 
+def _until(ask: VoAsk) -> float | None:
+    when = ask.params.one("DESTRUCTION")
+    return None if when is None else _seconds(when, "DESTRUCTION")
+
+
 def _seconds(text: str, what: str) -> float:
     return (mjd(text, what) - 40587.0) * 86_400.0
 
 
 def _change(ask: VoAsk, kind: str) -> Response:
-    """POST to a job, or to one of its parts: parameters while it is pending, phase, times."""
-    import json
+    """POST to a job, or to one of its parts: parameters while it is pending, phase, times.
 
+    All of it is checked before any of it is written.
+    """
     job, jobs, params = _job(ask, kind), jobs_of(ask.served), ask.params
     if (params.one("ACTION") or "").upper() == "DELETE":
         jobs.delete(job)
@@ -135,21 +143,45 @@ def _change(ask: VoAsk, kind: str) -> Response:
     phase = (params.one("PHASE") or "").upper()
     if phase not in ("", "RUN", "ABORT"):
         raise DaliError(f"PHASE is {phase[:40]!r}", where="PHASE", remedy="send RUN or ABORT")
-    if (when := params.one("DESTRUCTION")) is not None:
-        jobs.keep_until(job, _seconds(when, "DESTRUCTION"))
-    if params.one("EXECUTIONDURATION") is not None:
-        jobs.change(job, duration=_duration(ask))
-    if given := [(k, v) for k, v in params.pairs() if k not in _OWN]:
-        names = {k for k, _ in given}
-        kept = [(k, v) for k, v in job.parameters if k not in names]
-        jobs.change(job, parameters=json.dumps([*kept, *given]))
-    if params.one("RUNID") is not None:
-        jobs.change(job, run_id=(params.one("RUNID") or "")[:64])
+    until, values = _until(ask), _values(ask, job)
+    if values or ask.files or phase == "RUN":
+        require_pending(job)
+    if ask.files:
+        jobs.bring(job, ask.files)
+    if values:
+        jobs.change(job, **values)
+    if until is not None:
+        jobs.keep_until(job, until)
     if phase == "RUN":
         jobs.run(job)
     elif phase == "ABORT":
         jobs.abort(job)
     return _see(ask, kind, job)
+
+
+def _values(ask: VoAsk, job: uws.Job) -> dict[str, Any]:
+    """What a request changes of a job that has not begun, by the names that `Jobs` has for it."""
+    found: dict[str, Any] = {}
+    if ask.params.one("EXECUTIONDURATION") is not None:
+        found["duration"] = _duration(ask)
+    if (run_id := ask.params.one("RUNID")) is not None:
+        found["run_id"] = run_id[:64]
+    if given := [(k, v) for k, v in ask.params.pairs() if k not in _OWN]:
+        found["parameters"] = parameters_text(_with(job.parameters, given))
+    return found
+
+
+def _with(
+    earlier: Sequence[tuple[str, str]], given: Sequence[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """Parameters with others in place of those of their name; tables of UPLOAD join each other."""
+    names = {k for k, _ in given}
+    kept = [(k, v) for k, v in earlier if k not in names]
+    uploads = merged_uploads([v for k, v in earlier if k == "UPLOAD"],
+                             [v for k, v in given if k == "UPLOAD"])  # fmt: skip
+    if "UPLOAD" in names:
+        given = [*((k, v) for k, v in given if k != "UPLOAD"), *(("UPLOAD", v) for v in uploads)]
+    return [*kept, *given]
 
 
 def _delete(ask: VoAsk, kind: str) -> Response:
@@ -244,10 +276,11 @@ def uws_routes(kind: str) -> list[Route]:
 
     return [
         route("", "GET", _list), route("", "POST", _create, upload=True),
-        route("/{job}", "GET", _document), route("/{job}", "POST", _change),
+        route("/{job}", "GET", _document), route("/{job}", "POST", _change, upload=True),
         route("/{job}", "DELETE", _delete),
         route("/{job}/results/{result:path}", "GET", _result),
-        route("/{job}/{part}", "GET", _part), route("/{job}/{part}", "POST", _change),
+        route("/{job}/{part}", "GET", _part),
+        route("/{job}/{part}", "POST", _change, upload=True),
     ]  # fmt: skip
 
 

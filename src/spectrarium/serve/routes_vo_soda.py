@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ..domain.errors import TransientError, UsageError
 from ..publish import vosi
 from ..publish.dali import VOTABLE, DaliError
-from ..publish.soda import ASYNC, SYNC, error_text
-from ..publish.soda_query import soda_query
+from ..publish.soda import ASYNC, SYNC, Product, error_text
+from ..publish.soda_query import SodaQuery, soda_query
 from .routes_vo_base import of_itself
 from .vo_asking import VoAsk, vo_answering, vo_table
 from .vo_soda import answered
@@ -22,10 +25,24 @@ def sync(ask: VoAsk) -> Response:
         raise DaliError("several results without JOIN are what jobs are for", where="JOIN",
                         fault="MultiValuedParamNotSupported",
                         remedy="leave JOIN out, or send it to /vo/soda/async")  # fmt: skip
-    found = answered(ask.archive, query, ask.publisher)
+    found = _in_time(ask, query)
     if found is None:
         return Response(status_code=204)
     return vo_table(ask, found.pieces, found.name, found.media_type)
+
+
+def _in_time(ask: VoAsk, query: SodaQuery) -> Product | None:
+    """The answer, given up when the client hangs up or the time of a query is over."""
+    end = time.monotonic() + ask.settings.query_s
+    try:
+        return answered(ask.archive, query, ask.publisher,
+                        lambda: ask.gone() or time.monotonic() > end)  # fmt: skip
+    except TransientError as error:
+        if error.code != "cancelled" or ask.gone():
+            raise
+        what = f"it took longer than {ask.settings.query_s:g} s"
+        raise UsageError(what, code="query_timeout",
+                         remedy="ask for less, or use /vo/soda/async") from error  # fmt: skip
 
 
 def offered(ask: VoAsk) -> list[vosi.Capability]:

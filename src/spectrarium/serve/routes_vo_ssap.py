@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.responses import Response
 from starlette.routing import Route
 
 from ..publish import ssap, vosi
 from ..publish.dali import DaliError, maxrec
 from ..publish.ssap_query import Asked, wish_of
+from ..run.record import native_files
 from .routes_vo_base import of_itself
 from .vo_asking import VoAsk, vo_answering, vo_table
 
@@ -28,7 +31,9 @@ def query(ask: VoAsk) -> Response:
     top = ask.params.integer("TOP", None, least=1)
     rows = Asked(ask.archive, ask.holding.cached).rows(wish)
     rows = rows if top is None else rows[:top]
-    return vo_table(ask, ssap.answer(ask.holding.catalogue, ask.publisher, wish, rows, most))
+    natives = partial(native_files, ask.archive)
+    return vo_table(ask, ssap.answer(ask.holding.catalogue, ask.publisher, wish, rows, most,
+                                     natives))  # fmt: skip
 
 
 def offered(ask: VoAsk) -> list[vosi.Capability]:

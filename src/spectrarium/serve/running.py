@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import math
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..domain.errors import UsageError
+from .vo_streaming import STALLED_S
 
 HEAD_S = 15.0
 """A connection has so long to send the head of a request."""
@@ -72,9 +74,15 @@ def _not_bound(host: str, port: int, error: OSError) -> UsageError:
 
 
 class PatientProtocol(H11Protocol):
-    """HTTP/1.1 that hangs up on clients that never finish the head of a request."""
+    """HTTP/1.1 that hangs up on clients that never finish the head of a request.
 
+    So it does on those that read nothing of an answer for `stalled_s`: closing such a connection
+    would wait for them to read the rest, and they would use up all connections there may be.
+    """
+
+    stalled_s = STALLED_S
     _patience: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there."""
@@ -92,9 +100,30 @@ class PatientProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
-        if self._patience is not None:
-            self._patience.cancel()
+        for timer in (self._patience, self._reading):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is written to."""
+        super().pause_writing()
+        self._look(math.inf)
+
+    def resume_writing(self) -> None:
+        """It has read most of that."""
+        super().resume_writing()
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    def _look(self, before: float) -> None:
+        """Hang up if no byte was taken since there were so many left; else look again later."""
+        left = self.transport.get_write_buffer_size()
+        if left >= before:
+            self.transport.abort()
+        else:
+            self._reading = self.loop.call_later(self.stalled_s, self._look, left)
 
     def _wait(self) -> None:
         if self._patience is None:  # not put off by every further byte

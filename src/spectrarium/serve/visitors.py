@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 import time
 from collections import OrderedDict
@@ -101,3 +102,14 @@ class Visitors:
 def address_of(request: Request) -> str:
     """The address a request came from."""
     return request.client.host if request.client else ""
+
+
+def client_of(request: Request) -> str:
+    """The address a request came from; of IPv6 the network, as one client has all of it."""
+    address = address_of(request)
+    if ":" not in address:
+        return address
+    try:
+        return str(ipaddress.IPv6Network((address.partition("%")[0], 64), strict=False))
+    except ValueError:
+        return address

@@ -23,11 +23,13 @@ from starlette.responses import Response
 from ..domain.errors import SpectrariumError
 from ..publish.dali import VALUES_MOST, VOTABLE, DaliError, Params, error_document
 from ..publish.publisher import Publisher
+from ..publish.tap_upload import inline_parts
 from ..store.archive import Archive
 from .answers import file_answer
 from .asking import Endpoint, in_turn
 from .errors import defect, status_of
 from .holding import Holding
+from .visitors import client_of
 from .vo_streaming import Stream, gathered, let_go
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class VoAsk:
     params : of the address and of a form · files : of a multipart form, by the name of their part
     publisher : with the address that this client reached the server by
     path : named parts of the address · left : set when the client has hung up
+    client : whose share of what all have in common it takes: see `client_of`
     """
 
     served: Served
@@ -61,6 +64,7 @@ class VoAsk:
     body: bytes = b""
     files: dict[str, bytes] = field(default_factory=dict)
     left: threading.Event = field(default_factory=threading.Event)
+    client: str = ""
 
     @property
     def archive(self) -> Archive:
@@ -155,7 +159,7 @@ def _asked(request: Request, body: bytes, anyone: bool) -> VoAsk:
         served, user, served.holdings.newest(served.people.visibility(user)), Params(pairs),
         publisher_of(request), {k: str(v) for k, v in request.path_params.items()},
         request.method, request.url.path, dict(request.headers), body, files,
-        request.state.gone,
+        request.state.gone, client_of(request),
     )  # fmt: skip
 
 
@@ -186,10 +190,12 @@ def parameters_of(request: Request, body: bytes) -> tuple[list[tuple[str, str]],
 def _multipart(
     pairs: list[tuple[str, str]], content_type: str, body: bytes
 ) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
+    """A table that UPLOAD names may come as a file or, without a file's name, as a field."""
     files: dict[str, bytes] = {}
+    fields: list[tuple[str, bytes]] = []
 
     def on_field(found: Any) -> None:
-        pairs.append((_text(found.field_name), _text(found.value)))
+        fields.append((_text(found.field_name), found.value or b""))
 
     def on_file(found: Any) -> None:
         found.file_object.seek(0)
@@ -200,6 +206,13 @@ def _multipart(
         python_multipart.parse_form(headers, io.BytesIO(body), on_field, on_file)
     except (ValueError, python_multipart.exceptions.FormParserError) as error:
         raise DaliError(f"the body is no multipart form: {error}") from error
+    said = [*pairs, *((name, _text(value)) for name, value in fields if name.upper() == "UPLOAD")]
+    tables = inline_parts(value for name, value in said if name.upper() == "UPLOAD")
+    for name, value in fields:
+        if name in tables:
+            files[name] = value
+        else:
+            pairs.append((name, _text(value)))
     return pairs, files
 
 

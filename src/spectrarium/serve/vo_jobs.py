@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,24 +25,20 @@ from ..publish.publisher import Publisher
 from ..publish.uws import Job, Result
 from ..store.archive import Archive
 from .errors import defect
+from .vo_guests import in_the_way, over
+from .vo_job_rows import job_of, opened, publisher_text
 
 AT_ONCE = 2
 KEPT_S, KEPT_MOST_S = 7 * 86_400.0, 30 * 86_400.0
 """How long results are kept where nobody says otherwise, and at most."""
 OWNER_MOST, ALL_MOST = 500, 5000
-"""Jobs of one owner, of whom all that are not signed in are one, and of all."""
-UPLOADS_MOST = 1 << 30
+"""Jobs of one owner, of whom all that are not signed in are one (see `vo_guests`), and of all."""
+UPLOADS_MOST, TABLES_MOST = 1 << 30, 1000
+"""Bytes and number of the tables that come with one job."""
+PARAMETERS_MOST = 2 << 20
+"""Characters of the parameters of one job."""
 SWEEP_S = 60.0
 ENDED_TWICE = "FatalFault: the server ended twice while this ran"
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS jobs (
-  id TEXT PRIMARY KEY, kind TEXT NOT NULL, owner TEXT NOT NULL, phase TEXT NOT NULL,
-  run_id TEXT NOT NULL, created REAL NOT NULL, started REAL, ended REAL, destruction REAL NOT NULL,
-  duration REAL NOT NULL, parameters TEXT NOT NULL, results TEXT NOT NULL, error TEXT NOT NULL,
-  publisher TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE INDEX IF NOT EXISTS by_owner ON jobs (kind, owner, created);
-"""
 log = logging.getLogger("spectrarium.serve")
 
 
@@ -86,10 +82,7 @@ class Jobs:
         self._ending = threading.Event()
         self._changed = threading.Condition()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._db = sqlite3.connect(folder / "jobs.sqlite", check_same_thread=False, timeout=30.0)
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.executescript(_SCHEMA)
+        self._db = opened(folder / "jobs.sqlite")
         self._again()
         names = [f"vo job {i + 1}" for i in range(AT_ONCE)]
         self._threads = [threading.Thread(target=self._work, name=n, daemon=True) for n in names]
@@ -121,7 +114,7 @@ class Jobs:
         if row is None or (row["owner"] and row["owner"] != owner):
             raise UsageError(f"there is no job {id[:60]!r}", code="no_job",
                              remedy="it may have been deleted when its time was over")  # fmt: skip
-        return _job(row)
+        return job_of(row)
 
     def list(
         self, kind: str, owner: str, phases: Sequence[str] = (), after: float | None = None,
@@ -143,7 +136,7 @@ class Jobs:
         asked += " ORDER BY created DESC LIMIT ?"
         with self._lock:
             rows = self._db.execute(asked, [*values, 10_000 if last is None else last]).fetchall()
-        return [_job(r) for r in reversed(rows)]
+        return [job_of(r) for r in reversed(rows)]
 
     def path(self, job: Job, result: str) -> tuple[Path, Result]:
         """Where a result lies. Raises UsageError (no_result)."""
@@ -175,13 +168,18 @@ class Jobs:
 
     def create(
         self, kind: str, owner: str, pairs: Sequence[tuple[str, str]], files: dict[str, bytes],
-        publisher: Publisher, *, duration_s: float, run_id: str = "",
+        publisher: Publisher, *, duration_s: float, run_id: str = "", until: float | None = None,
+        client: str = "",
     ) -> Job:  # fmt: skip
-        """A new job, PENDING. Raises UsageError (too_many_jobs, too_large)."""
-        if sum(map(len, files.values())) > UPLOADS_MOST:
-            raise UsageError("the tables that came with it are too large", code="too_large")
-        now = time.time()
-        id = secrets.token_urlsafe(18)
+        """A new job, PENDING. Raises UsageError (too_many_jobs, too_large).
+
+        until : when it is deleted; within what the server keeps · client : which guest it is of
+        """
+        size = sum(map(len, files.values()))
+        _not_large(len(files), size)
+        said, now, id = parameters_text(pairs), time.time(), secrets.token_urlsafe(18)
+        if not owner:
+            self._make_room(client, size)
         with self._writing() as db:
             mine, everybody = (
                 db.execute("SELECT count(*) FROM jobs WHERE owner = ?", (owner,)).fetchone()[0],
@@ -192,27 +190,43 @@ class Jobs:
                                  remedy="delete some, or wait for theirs to end")  # fmt: skip
             home = self._home(id)
             home.mkdir(mode=0o700)
-            for i, content in enumerate(files.values()):
-                (home / f"upload-{i}").write_bytes(content)
-            (home / "uploads.json").write_text(json.dumps(list(files)))
+            self._keep(home, [], files)
             db.execute(
-                "INSERT INTO jobs VALUES (?, ?, ?, 'PENDING', ?, ?, NULL, NULL, ?, ?, ?, '[]', '', "
-                "?, 0)",
-                (id, kind, owner, run_id[:64], now, now + KEPT_S, duration_s,
-                 json.dumps(list(pairs)), json.dumps(_said(publisher))),
+                "INSERT INTO jobs (id, kind, owner, phase, run_id, created, destruction, duration, "
+                "parameters, results, error, publisher, client, brought) "
+                "VALUES (?, ?, ?, 'PENDING', ?, ?, ?, ?, ?, '[]', '', ?, ?, ?)",
+                (id, kind, owner, run_id[:64], now, _end(now, until), duration_s, said,
+                 publisher_text(publisher), client, size),
             )  # fmt: skip
         return self.get(kind, id, owner)
 
     def change(self, job: Job, **values: Any) -> None:
         """Set columns of a job that has not begun. Raises UsageError (not_pending)."""
-        if job.phase != "PENDING":
-            raise UsageError(f"the job is {job.phase}: it cannot be changed any more",
-                             code="not_pending", remedy="make a new one")  # fmt: skip
+        require_pending(job)
         self._set(job.id, **values)
+
+    def bring(self, job: Job, files: Mapping[str, bytes]) -> None:
+        """Add tables to a job that has not begun, in place of those of their name.
+
+        Raises UsageError (not_pending, too_large).
+        """
+        with self._lock:
+            require_pending(self.get(job.kind, job.id, job.owner))
+            home = self._home(job.id)
+            names = json.loads((home / "uploads.json").read_text())
+            left = [i for i, name in enumerate(names) if name not in files]
+            size = sum((home / f"upload-{i}").stat().st_size for i in left)
+            size += sum(map(len, files.values()))
+            _not_large(len(left) + len(files), size)
+            if not job.owner:
+                client = self._db.execute("SELECT client FROM jobs WHERE id = ?", (job.id,))
+                self._make_room(client.fetchone()["client"], size, but=job.id)
+            self._keep(home, names, files)
+            self._set(job.id, brought=size)
 
     def keep_until(self, job: Job, when: float) -> None:
         """Set when a job is deleted; within what the server keeps."""
-        self._set(job.id, destruction=min(max(when, time.time()), job.created + KEPT_MOST_S))
+        self._set(job.id, destruction=_end(job.created, when))
 
     def run(self, job: Job) -> None:
         """Put it into the queue. Raises UsageError (not_pending)."""
@@ -240,6 +254,21 @@ class Jobs:
 
     def _home(self, id: str) -> Path:
         return self._folder / id
+
+    def _make_room(self, client: str, brings: int, but: str = "") -> None:
+        """Delete what keeps a guest's job out. Raises UsageError (too_many_jobs)."""
+        with self._writing() as db:
+            ids = in_the_way(db, client, brings, OWNER_MOST, but)
+            db.executemany("DELETE FROM jobs WHERE id = ?", [(id,) for id in ids])
+        for id in ids:
+            shutil.rmtree(self._home(id), ignore_errors=True)
+
+    def _keep(self, home: Path, names: Sequence[str], files: Mapping[str, bytes]) -> None:
+        """Write tables, then the list of their names: a server that is killed leaves no half."""
+        every = [*names, *(name for name in files if name not in names)]
+        for name, content in files.items():
+            _written(home / f"upload-{every.index(name)}", content)
+        _written(home / "uploads.json", json.dumps(every).encode())
 
     def _files(self, id: str) -> dict[str, bytes]:
         home = self._home(id)
@@ -288,7 +317,7 @@ class Jobs:
                 self._stops[id] = stop
             self._tell()
             try:
-                self._one(_job(row), json.loads(row["publisher"]), stop)
+                self._one(job_of(row), json.loads(row["publisher"]), stop)
             except Exception as error:  # noqa: BLE001  a thread of ours never ends by a job
                 defect(error)
             finally:
@@ -329,20 +358,41 @@ class Jobs:
         """Delete what is past its time."""
         while not self._ending.wait(SWEEP_S):
             with self._lock:
-                rows = self._db.execute("SELECT * FROM jobs WHERE destruction <= ?",
-                                        (time.time(),)).fetchall()  # fmt: skip
+                rows = over(self._db, time.time())
             for row in rows:
-                self.delete(_job(row))
+                self.delete(job_of(row))
 
 
-def _said(publisher: Publisher) -> dict[str, str]:
-    names = ("title", "authority", "contact", "contact_name", "base")
-    return {name: getattr(publisher, name) for name in names}
+def parameters_text(pairs: Sequence[tuple[str, str]]) -> str:
+    """Parameters as they are kept. Raises UsageError (too_large)."""
+    said = json.dumps(list(pairs))
+    if len(said) > PARAMETERS_MOST:
+        raise UsageError("the parameters of the job are too long", code="too_large",
+                         remedy="upload long lists as a table")  # fmt: skip
+    return said
 
 
-def _job(row: sqlite3.Row) -> Job:
-    results = tuple(Result(*r) for r in json.loads(row["results"]))
-    pairs = tuple((str(k), str(v)) for k, v in json.loads(row["parameters"]))
-    return Job(row["id"], row["kind"], row["owner"], row["phase"], row["created"],
-               row["destruction"], row["duration"], row["run_id"], row["started"], row["ended"],
-               pairs, results, row["error"])  # fmt: skip
+def _end(created: float, until: float | None) -> float:
+    """When a job of that age is deleted, which is to be kept until then."""
+    if until is None:
+        return created + KEPT_S
+    return min(max(until, time.time()), created + KEPT_MOST_S)
+
+
+def require_pending(job: Job) -> None:
+    """Raises UsageError (not_pending) where a job has begun."""
+    if job.phase != "PENDING":
+        raise UsageError(f"the job is {job.phase}: it cannot be changed any more",
+                         code="not_pending", remedy="make a new one")  # fmt: skip
+
+
+def _not_large(count: int, size: int) -> None:
+    if size > UPLOADS_MOST or count > TABLES_MOST:
+        raise UsageError("the tables that came with it are too large, or too many",
+                         code="too_large", remedy="send fewer")  # fmt: skip
+
+
+def _written(path: Path, content: bytes) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(content)
+    part.replace(path)

@@ -19,7 +19,7 @@ class VoSettings:
 
     url : address by which the world reaches the server; empty = the one that each request used
     maxrec, maxrec_most : rows where a client says nothing, and at most · query_s : of a TAP query
-    that is waited for · job_s : of one in the background · upload_mib : of one table
+    or cut-out that is waited for · job_s : of one in the background · upload_mib : of one table
     upload_hosts : hosts that tables may be fetched from · jobs : folder of background jobs; None =
     beside the archive · database : ``postgresql://…``; empty = embedded
     """

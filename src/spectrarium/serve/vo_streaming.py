@@ -8,15 +8,21 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 BLOCK_BYTES, BLOCK_S = 64 << 10, 0.1
+STALLED_S = 60.0
+"""A client that takes nothing for so long, and does not hang up either, is let go."""
 
 
 class Stream(StreamingResponse):
     """Pieces as they come; what makes them is closed at the end, or when the client hangs up.
+
+    A client that stays connected but stops reading is let go after `STALLED_S`: what it holds, such
+    as the turn of a query, is wanted by others.
 
     pieces : their iterator's ``close``, if it has one, is called in the end; small ones are joined
     gone : set when the client hangs up, for whoever makes a piece that takes long
@@ -35,8 +41,16 @@ class Stream(StreamingResponse):
         try:
             async with anyio.create_task_group() as tasks:
 
+                async def patiently(message: Message) -> None:
+                    with anyio.move_on_after(STALLED_S) as patience:
+                        await send(message)
+                    if patience.cancelled_caught:
+                        self._gone.set()
+                        tasks.cancel_scope.cancel()
+                        await anyio.lowlevel.checkpoint()  # which ends this task
+
                 async def sent() -> None:
-                    await self.stream_response(send)
+                    await self.stream_response(patiently)
                     tasks.cancel_scope.cancel()
 
                 tasks.start_soon(sent)
@@ -67,8 +81,8 @@ def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
     done = False
     while not done:
         block, done = gathered(pieces)
-        if block:
-            yield block
+        for at in range(0, len(block), BLOCK_BYTES):  # large ones may take long
+            yield block[at : at + BLOCK_BYTES]
 
 
 def let_go(pieces: Iterator[bytes]) -> None:

@@ -123,7 +123,7 @@ def engines_of(served: Served) -> Engines:
 
 def query_of(
     params: Params, files: Mapping[str, bytes], settings: VoSettings, *, most_s: float,
-    cancelled: Callable[[], bool],
+    cancelled: Callable[[], bool], client: str = "",
 ) -> tuple[Query, Format]:  # fmt: skip
     """The query of a request or job, and the format of its answer. Uploads are fetched here.
 
@@ -148,7 +148,7 @@ def query_of(
     limits = FetchLimits(settings.upload_hosts, size)
     tables = uploaded(params.all("UPLOAD"), files, UploadLimits(bytes=size),
                       lambda url: fetched(url, limits))  # fmt: skip
-    return Query(text, most, most_s, tables, cancelled), wanted
+    return Query(text, most, most_s, tables, cancelled, client), wanted
 
 
 def infos_of(publisher: Publisher, query: Query) -> list[tuple[str, str]]:
@@ -164,7 +164,7 @@ def infos_of(publisher: Publisher, query: Query) -> list[tuple[str, str]]:
 def tap_answer(ask: VoAsk) -> Response:
     """The answer to a query that the client waits for."""
     query, wanted = query_of(ask.params, ask.files, ask.settings, most_s=ask.settings.query_s,
-                             cancelled=ask.gone)  # fmt: skip
+                             cancelled=ask.gone, client=ask.client)  # fmt: skip
     rows = engines_of(ask.served).run(ask.archive, ask.publisher, query)
     pieces = written(rows, wanted, infos=infos_of(ask.publisher, query))
     return vo_table(ask, pieces, media_type=wanted.media_type)

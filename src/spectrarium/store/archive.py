@@ -187,9 +187,9 @@ class Archive:
         tiles = self.index.value("n_tiles", np.asarray(rows, np.int64)).tolist()
         return self._all.pixels.read(list(zip(firsts, tiles, strict=True)))
 
-    def file_seen(self, row: int) -> bool:
-        """Whether everything ever read from the file of an observation may be seen."""
-        return self._sight.file_seen(row)
+    def files_seen(self, rows: Rows | Sequence[int]) -> NDArray[np.bool_]:
+        """(n,) whether everything ever read from the files of observations may be seen."""
+        return self._sight.files_seen(np.asarray(rows, np.int64))
 
     def window(self, identifier: str | int, lo_aa: float, hi_aa: float) -> Spectrum:
         """Only the samples between two wavelengths (Å, as delivered), reading little else."""

@@ -67,7 +67,7 @@ CATALOGUE: tuple[ColumnSpec, ...] = (
     ColumnSpec("access_row", _L, "", "meta.number", "Row in the HDU"),
     ColumnSpec("file_hash", _S, "", "meta.checksum", "BLAKE3 of the file's bytes"),
     ColumnSpec("reader", _S, "", "meta.code", "Reader that understood the file"),
-    ColumnSpec("pipeline", _S, "", "meta.software", "The survey's pipeline"),
+    ColumnSpec("pipeline", _S, "", "meta.id;meta.software", "The survey's pipeline"),
     ColumnSpec("warnings", _S, "", "meta.note", "What the reader noted"),
     ColumnSpec("obs_version", _I, "", "meta.version", "1 for the first content, 2 after a change"),
     ColumnSpec("ingest_mjd", _D, "d", "time.processing", "When it was stored, MJD"),

@@ -93,20 +93,26 @@ class Sight:
                 remedy="`spectrarium find` lists what is there",
             )  # fmt: skip
 
-    def file_seen(self, row: int) -> bool:
-        """Whether every observation read from the file that `row` came from may be seen.
+    def files_seen(self, rows: Rows) -> NDArray[np.bool_]:
+        """(n,) whether every observation read from the files that `rows` came from may be seen.
 
         The same path or the same bytes: a file may have been ingested from two places.
         """
-        self.require(np.array([row], np.int64))
+        self.require(rows)
+        out = np.ones(len(rows), bool)
+        for name, hidden in self._hidden_files.items():
+            mine = self._all.column(name).take(pa.array(rows))
+            out &= ~pc.is_in(mine, value_set=hidden).to_numpy()
+        return out
+
+    @cached_property
+    def _hidden_files(self) -> dict[str, pa.Array]:
+        """Paths and hashes of files from which something was read that may not be seen."""
         if self.everything:
-            return True
-        same = np.zeros(len(self.seen), bool)
-        for name in ("access_path", "file_hash"):
-            column = self._all.column(name)
-            if (mine := column[row].as_py()) is not None:
-                same |= pc.fill_null(pc.equal(column, mine), False).to_numpy()
-        return bool(self.seen[same].all())
+            return {}
+        hidden = pa.array(~self.seen)
+        return {name: pc.unique(self._all.column(name).filter(hidden)).drop_null()
+                for name in ("access_path", "file_hash")}  # fmt: skip
 
     def masked(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """A column aligned with the catalogue's rows, null where it may not be seen."""
