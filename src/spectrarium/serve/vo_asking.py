@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..domain.errors import SpectrariumError
+from ..publish import vosi
 from ..publish.dali import VALUES_MOST, VOTABLE, DaliError, Params, error_document
 from ..publish.publisher import Publisher
 from ..store.archive import Archive
@@ -28,6 +29,7 @@ from .answers import file_answer
 from .asking import Endpoint, in_turn
 from .errors import defect, status_of
 from .holding import Holding
+from .visitors import address_of
 from .vo_streaming import Stream, gathered, let_go
 
 if TYPE_CHECKING:
@@ -35,8 +37,7 @@ if TYPE_CHECKING:
     from .app import Served
     from .vo_settings import VoSettings
 
-CHALLENGE = 'ivoa_bearer standard_id="ivo://ivoa.net/sso#token", realm="spectrarium"'
-"""How a client signs in: with a token of the archive's operator (IVOA SSO, AuthVO)."""
+LOGIN = "/vo/login"
 RETRY_S = 5
 
 
@@ -46,7 +47,8 @@ class VoAsk:
 
     params : of the address and of a form · files : of a multipart form, by the name of their part
     publisher : with the address that this client reached the server by
-    path : named parts of the address · left : set when the client has hung up
+    path : named parts of the address · address : of the client
+    left : set when the client has hung up
     """
 
     served: Served
@@ -58,6 +60,7 @@ class VoAsk:
     method: str
     where: str
     headers: dict[str, str]
+    address: str = ""
     body: bytes = b""
     files: dict[str, bytes] = field(default_factory=dict)
     left: threading.Event = field(default_factory=threading.Event)
@@ -124,9 +127,21 @@ def vo_error(error: SpectrariumError, told: Told | None = None) -> Response:
     answer = Response(body, status, media_type=kind)
     if status == 503:
         answer.headers["Retry-After"] = str(RETRY_S)
-    if status == 401:
-        answer.headers["WWW-Authenticate"] = CHALLENGE
     return answer
+
+
+def challenge(answer: Response, request: Request) -> None:
+    """Tell a guest how to sign in, always with a token of the archive's operator.
+
+    ``ivoa_bearer``: the address where a name and the token as password give a bearer token (IVOA
+    AuthVO); where nothing is answered without, HTTP Basic too: most clients and browsers know it.
+    """
+    where = publisher_of(request).at(LOGIN)
+    answer.headers["WWW-Authenticate"] = (
+        f'ivoa_bearer standard_id="{vosi.PASSWORD}", access_url="{where}", realm="spectrarium"'
+    )
+    if answer.status_code == 401:
+        answer.headers.append("WWW-Authenticate", 'Basic realm="spectrarium", charset="UTF-8"')
 
 
 def _answer(
@@ -142,8 +157,8 @@ def _answer(
         answer = refuse(error)
     except Exception as error:  # noqa: BLE001  the edge: a defect of ours is told as one
         answer = refuse(defect(error))
-    if guest:  # there may be more for who signs in
-        answer.headers.setdefault("WWW-Authenticate", CHALLENGE)
+    if guest or answer.status_code == 401:  # there may be more for who signs in
+        challenge(answer, request)
     return answer
 
 
@@ -154,7 +169,7 @@ def _asked(request: Request, body: bytes, anyone: bool) -> VoAsk:
     return VoAsk(
         served, user, served.holdings.newest(served.people.visibility(user)), Params(pairs),
         publisher_of(request), {k: str(v) for k, v in request.path_params.items()},
-        request.method, request.url.path, dict(request.headers), body, files,
+        request.method, request.url.path, dict(request.headers), address_of(request), body, files,
         request.state.gone,
     )  # fmt: skip
 
