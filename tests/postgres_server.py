@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -43,17 +44,8 @@ class Server:
             connection.run(f"CREATE DATABASE {name}")
         if sphere:
             with contextlib.closing(self.connect(name)) as connection:
-                self._add_sphere(connection)
+                connection.run("CREATE EXTENSION pg_sphere")
         return self.address(name)
-
-
-    def _add_sphere(self, connection: Any) -> None:
-        import pg8000.native
-
-        try:
-            connection.run("CREATE EXTENSION pg_sphere")
-        except pg8000.native.DatabaseError as error:  # pgSphere 1.1.1 on PostgreSQL 15.20
-            pytest.skip(f"this PostgreSQL does not take this pgSphere: {error}")
 
 
 def _programs() -> Path | None:
@@ -63,12 +55,61 @@ def _programs() -> Path | None:
     return found[-1].parent if found else Path(on_path).parent if on_path else None
 
 
-def _sphere_there(programs: Path) -> bool:
+def _share(programs: Path) -> Path | None:
+    """Where the files of these programs' extensions are, if pgSphere is among them."""
     said = subprocess.run([programs / "pg_config", "--sharedir"], capture_output=True, text=True,
                           check=False) if (programs / "pg_config").exists() else None  # fmt: skip
     shares = [Path(said.stdout.strip())] if said and said.returncode == 0 else []
     shares.append(Path("/usr/share/postgresql") / programs.parts[-2])
-    return any((s / "extension" / "pg_sphere.control").exists() for s in shares)
+    return next((s for s in shares if (s / "extension" / "pg_sphere.control").exists()), None)
+
+
+def mended(script: str) -> str:
+    """pgSphere's SQL without commutators and negators that contradict others.
+
+    Debian's pgSphere 1.1.1 names some operators as partner of two; PostgreSQL before 15.20 took
+    that, later ones refuse the extension.
+    """
+    partner: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def kept(found: re.Match[str]) -> str:
+        text = found[0]
+        said = {k.upper(): v.strip("'\" ") for k, v in re.findall(
+            r"(\w+)\s*=\s*('[^']+'|[^\s,()]+)\s*[,)\n]", text[text.index("(") :])}  # fmt: skip
+        left, right = said.get("LEFTARG", ""), said.get("RIGHTARG", "")
+        for kind, sides in (("COMMUTATOR", (right, left)), ("NEGATOR", (left, right))):
+            if kind not in said:
+                continue
+            own, other = (kind, found[1], left, right), (kind, said[kind], *sides)
+            if partner.get(own, other) != other or partner.get(other, own) != own:
+                text = re.sub(rf"\n\s*{kind}\s*=[^\n]*", "", text)
+                text = re.sub(r",(\s*\);)", r"\1", text)
+            else:
+                partner[own], partner[other] = other, own
+        return text
+
+    return re.sub(r"CREATE OPERATOR\s+(\S+)\s*\(.*?\);", kept, script, flags=re.DOTALL)
+
+
+def _with_mended_sphere(programs: Path, share: Path, folder: Path) -> Path:
+    """The programs in a tree of their own, where pgSphere's files are mended; the system's stay.
+
+    PostgreSQL looks for its files from where the program lies.
+    """
+    base = programs.parent.parent.parent.parent  # …/lib/postgresql/15/bin, …/share/postgresql/15
+    bin_, files = folder / programs.relative_to(base), folder / share.relative_to(base)
+    shutil.copytree(programs, bin_)
+    (bin_.parent / "lib").symlink_to(programs.parent / "lib")
+    (files / "extension").mkdir(parents=True)
+    for path in share.iterdir():
+        if path.name != "extension":
+            (files / path.name).symlink_to(path)
+    for path in (share / "extension").iterdir():
+        if path.name.startswith("pg_sphere--"):
+            (files / "extension" / path.name).write_text(mended(path.read_text()))
+        else:
+            (files / "extension" / path.name).symlink_to(path)
+    return bin_
 
 
 @contextlib.contextmanager
@@ -77,11 +118,16 @@ def running() -> Iterator[Server]:
     programs = _programs()
     need("postgres", programs is not None, "PostgreSQL is not installed")
     assert programs is not None
-    need("postgres", _sphere_there(programs), "pgSphere is not installed")
+    share = _share(programs)
+    need("postgres", share is not None, "pgSphere is not installed")
+    assert share is not None
     # a server does not run as root; its socket's path must be short
     user = {"user": "postgres", "group": "postgres", "extra_groups": []} \
         if os.geteuid() == 0 else {}  # fmt: skip
     folder = Path(tempfile.mkdtemp(prefix="pg"))
+    scripts = (share / "extension").glob("pg_sphere--*.sql")
+    if any(mended(text) != text for text in (path.read_text() for path in scripts)):
+        programs = _with_mended_sphere(programs, share, folder / "own")
     if user:
         shutil.chown(folder, "postgres", "postgres")
     with socket.socket() as free:

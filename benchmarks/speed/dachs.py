@@ -138,6 +138,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
+    at_start = machine(("httpx",))
     with tempfile.TemporaryDirectory() as name, postgres_server.running() as postgres:
         folder = Path(name)
         fill(folder / "archive", args.rows)
@@ -153,7 +154,7 @@ def main() -> None:
         finally:
             server.stop()
     write("dachs", {"target_ratio": TARGET, "rows": args.rows, "seconds": args.seconds,
-                    "rounds": args.rounds, **result, "machine": machine(("httpx",))})  # fmt: skip
+                    "rounds": args.rounds, **result, "machine": at_start})  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@
                                         [--seconds 60] [--keep]
 
 The catalogue is that of `cone.py`; the server is `spectrarium serve` as a process on loopback.
-SSAP and cone search of 0.5 deg, ADQL cones of 1′ on `spectra.observations` and `ivoa.obscore`
-(medians of `--repeat`, after one that brings the table in); 100,000 rows × 15 columns as VOTable
-in both serialisations, astropy writing the same table in the same run; then `--clients` clients at
-once for `--seconds`, each asking one thing after another: errors, requests/s, latencies, and the
-server's memory before and after. Writes results/services.json.
+Around observations chosen at random: SSAP and cone search of 0.5 deg, ADQL cones of 1′ on
+`spectra.observations` and `ivoa.obscore` (medians of `--repeat`, after one that brings the table
+in); 100,000 rows × 15 columns as VOTable in both serialisations, astropy writing the same table in
+the same run; then `--clients` clients at once for `--seconds`, each asking one thing after another,
+2,000 rows of a table among them: errors, requests/s, latencies, and the server's memory before,
+after and at its most. Writes results/services.json.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ import pyarrow as pa
 from astropy.io.votable import from_table, writeto
 from astropy.table import Table
 from cone import fill
+from numpy.typing import NDArray
 from support.record import interleaved, machine, write
 
 from spectrarium.publish.votable import document
+from spectrarium.store.archive import Archive
 
 TARGETS = {"ssap_ms": 30, "tap_cone_ms": 25, "votable_binary2_s": 0.35, "votable_tabledata_s": 1.5}
 
@@ -53,10 +56,10 @@ class Server:
                 return
         raise SystemExit("the server did not start")
 
-    def memory_mib(self) -> float:
-        """Resident memory."""
+    def memory_mib(self, what: str = "VmRSS") -> float:
+        """Resident memory; at its most: VmHWM."""
         text = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]
+        return int(re.search(rf"{what}:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]
 
     def stop(self) -> None:
         """End it."""
@@ -64,9 +67,9 @@ class Server:
         self.process.wait(30)
 
 
-def requests(base: str, rng: np.random.Generator) -> dict[str, Any]:
-    """One request of each kind, somewhere on the sky."""
-    ra, dec = float(rng.uniform(0, 360)), float(np.degrees(np.arcsin(rng.uniform(-1, 1))))
+def requests(base: str, places: NDArray[np.float64], rng: np.random.Generator) -> dict[str, Any]:
+    """One request of each kind, around one of the places: (n, 2) deg."""
+    ra, dec = places[int(rng.integers(len(places)))].tolist()
     where = f"1 = CONTAINS(POINT(s_ra, s_dec), CIRCLE({ra}, {dec}, {1 / 60}))"
 
     def adql(query: str) -> dict[str, str]:
@@ -80,10 +83,13 @@ def requests(base: str, rng: np.random.Generator) -> dict[str, Any]:
                      adql(f"SELECT obs_id, s_ra, s_dec FROM spectra.observations WHERE {where}")),
         "tap_obscore": (f"{base}/vo/tap/sync",
                         adql(f"SELECT obs_id, access_url FROM ivoa.obscore WHERE {where}")),
+        "tap_rows": (f"{base}/vo/tap/sync", adql("SELECT TOP 2000 * FROM spectra.observations")),
     }  # fmt: skip
 
 
-def latencies(base: str, names: tuple[str, ...], repeat: int) -> dict[str, float]:
+def latencies(
+    base: str, places: NDArray[np.float64], names: tuple[str, ...], repeat: int
+) -> dict[str, float]:
     """Median ms of each kind, on one connection that stays open; of the first ones by itself."""
     rng = np.random.default_rng(3)
     out = {}
@@ -91,7 +97,7 @@ def latencies(base: str, names: tuple[str, ...], repeat: int) -> dict[str, float
         for name in names:
             times = []
             for _ in range(repeat + 1):
-                url, params = requests(base, rng)[name]
+                url, params = requests(base, places, rng)[name]
                 began = time.perf_counter()
                 client.get(url, params=params).raise_for_status()
                 times.append(1000 * (time.perf_counter() - began))
@@ -100,7 +106,9 @@ def latencies(base: str, names: tuple[str, ...], repeat: int) -> dict[str, float
     return out
 
 
-def many(server: Server, clients: int, seconds: float) -> dict[str, Any]:
+def many(
+    server: Server, places: NDArray[np.float64], clients: int, seconds: float
+) -> dict[str, Any]:
     """`clients` threads that ask one thing after another until the time is over."""
     before, end = server.memory_mib(), time.monotonic() + seconds
     times: list[float] = []
@@ -111,7 +119,7 @@ def many(server: Server, clients: int, seconds: float) -> dict[str, Any]:
         rng = np.random.default_rng(seed)
         with httpx.Client(timeout=120) as client:
             while time.monotonic() < end:
-                kinds = list(requests(server.base, rng).values())
+                kinds = list(requests(server.base, places, rng).values())
                 url, params = kinds[int(rng.integers(len(kinds)))]
                 began = time.perf_counter()
                 try:
@@ -134,7 +142,8 @@ def many(server: Server, clients: int, seconds: float) -> dict[str, Any]:
         "clients": clients, "seconds": seconds, "requests": len(times), "errors": len(errors),
         "first_errors": errors[:5], "requests_per_s": len(times) / seconds,
         "latency_s": dict(zip(("median", "95 %", "most"), ranked.tolist(), strict=True)),
-        "memory_mib": {"before": before, "after": server.memory_mib()},
+        "memory_mib": {"before": before, "after": server.memory_mib(),
+                       "most": server.memory_mib("VmHWM")},
     }  # fmt: skip
 
 
@@ -172,24 +181,28 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--keep", action="store_true", help="write the result")
     args = parser.parse_args()
-    found: dict[str, Any] = {"targets": TARGETS, "rows": args.rows, "tap_rows": args.tap_rows}
+    found: dict[str, Any] = {"targets": TARGETS, "rows": args.rows, "tap_rows": args.tap_rows,
+                             "machine": machine(("httpx",))}  # fmt: skip
     found["votable_s"] = votables(100_000, 3)
     print(found["votable_s"], flush=True)
     for rows, names in ((args.rows, ("ssap", "cone", "tap_cone", "tap_obscore")),
                         (args.tap_rows, ("tap_cone", "tap_obscore"))):  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             fill(Path(folder) / "archive", rows)
+            archive = Archive(Path(folder) / "archive")
+            places = np.stack([archive.column(c).to_numpy() for c in ("s_ra", "s_dec")], axis=1)
             server = Server(Path(folder) / "archive")
             try:
-                found[f"latency_ms_{rows}"] = latencies(server.base, names, args.repeat)
+                found[f"latency_ms_{rows}"] = latencies(server.base, places, names,
+                                                          args.repeat)  # fmt: skip
                 print(rows, found[f"latency_ms_{rows}"], flush=True)
                 if rows == args.rows:
-                    found["many"] = many(server, args.clients, args.seconds)
+                    found["many"] = many(server, places, args.clients, args.seconds)
                     print(found["many"], flush=True)
             finally:
                 server.stop()
     if args.keep:
-        write("services", {**found, "machine": machine(("httpx",))})
+        write("services", found)
 
 
 if __name__ == "__main__":

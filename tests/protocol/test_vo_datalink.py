@@ -127,7 +127,7 @@ def test_service_descriptors_say_what_clients_need(vo, dids):
             assert httpx.get(said["exampleURL"], timeout=60).status_code == 200
     sync = {p.name: p.value for p in services["soda-sync"].params}
     assert sync["standardID"] == "ivo://ivoa.net/std/SODA#sync-1.0"
-    assert sync["resourceIdentifier"] == f"ivo://{AUTHORITY}/soda"
+    assert sync["resourceIdentifier"] == f"ivo://{AUTHORITY}/archive"  # which is registered
     band = next(p for p in services["soda-sync"].groups[0].entries if p.name == "BAND")
     row = vo.site.store.catalogue(vo.site.store.find("obs_collection = 'MOCK'")[:1]).to_pylist()[0]
     assert float(band.values.min) == pytest.approx(row["em_min"])

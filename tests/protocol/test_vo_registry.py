@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +12,9 @@ import httpx
 import pytest
 from required import need
 from serve_client import TOKEN, Site
-from vo_site import AUTHORITY, Vo, serving, stilts, vo
+from vo_site import AUTHORITY, SETTINGS, Vo, serving, stilts, vo
 
+from spectrarium.people import People
 from spectrarium.publish.coverage import Footprint
 from spectrarium.publish.dali import Params
 from spectrarium.publish.oai import oai_answer
@@ -168,8 +170,63 @@ def test_coverage_is_what_the_maps_say(vo: Vo):
 def test_what_guests_may_not_see_is_in_no_record(vo: Vo):
     text = vo.get("/registry", verb="ListRecords", metadataPrefix="ivo_vor").text
     assert "SECRET" not in text
+    # what is registered is known to the world, whoever happens to ask
     with_right = vo.get("/registry", TOKEN, verb="ListRecords", metadataPrefix="ivo_vor").text
-    assert f"ivo://{AUTHORITY}/SECRET" in with_right
+    assert "SECRET" not in with_right
+
+
+def test_where_nothing_is_public_no_collection_is_registered(site: Site, tmp_path):
+    with serving(site, tmp_path / "people.sqlite", SETTINGS) as base:
+        answer = httpx.get(f"{base}/vo/registry", timeout=60, params=LIST,
+                           headers={"Authorization": f"Bearer {TOKEN}"})  # fmt: skip
+        found = resources(valid(answer.content, tmp_path / "answer.xml"))
+        assert len(found) == 4
+        assert f"ivo://{AUTHORITY}/archive" in found
+        assert httpx.get(f"{base}/vo/registry", timeout=60, params=LIST).status_code == 401
+
+
+def test_harvesters_learn_of_what_is_published_and_hidden(site: Site, tmp_path):
+    """From the time of their last harvest: SECRET comes, and goes, with no server started anew."""
+    path = tmp_path / "people.sqlite"
+    ivoid = f"ivo://{AUTHORITY}/SECRET"
+
+    def since(when: str) -> dict[str, str | None]:
+        answer = httpx.get(f"{base}/vo/registry", timeout=60, params={
+            "verb": "ListRecords", "metadataPrefix": "ivo_vor", "from": when})  # fmt: skip
+        document = valid(answer.content, tmp_path / "answer.xml")
+        return {h.findtext("oai:identifier", "", NS): h.attrib.get("status")
+                for h in document.iter(f"{{{NS['oai']}}}header")}  # fmt: skip
+
+    def later() -> str:
+        """A time behind all that was told; dates have seconds."""
+        time.sleep(1.1)
+        return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    with People(path) as people:
+        people.collections.declare("MOCK", "public")
+    with serving(site, path, SETTINGS) as base, People(path) as people:
+        assert ivoid not in since("2020-01-01")
+        first = later()
+        assert since(first) == {}
+        people.collections.declare("SECRET", "public")
+        found = since(first)
+        assert found[ivoid] is None
+        assert f"ivo://{AUTHORITY}/MOCK" not in found  # nothing changed there
+        assert f"ivo://{AUTHORITY}/archive" in found  # it has more spectra now
+        second = later()
+        people.collections.declare("SECRET", "private")
+        assert since(second)[ivoid] == "deleted"
+        one = httpx.get(f"{base}/vo/registry", timeout=60, params={
+            "verb": "GetRecord", "metadataPrefix": "ivo_vor", "identifier": ivoid})  # fmt: skip
+        assert b'status="deleted"' in one.content
+        assert b"<metadata>" not in one.content
+    with serving(site, path, SETTINGS) as base:  # and it is remembered
+        assert since(second)[ivoid] == "deleted"
+        third = later()
+        assert since(third) == {}
+        with People(path) as people:
+            people.collections.declare("SECRET", "public")
+        assert since(third)[ivoid] is None
 
 
 def test_dublin_core_and_headers(vo: Vo):

@@ -393,6 +393,63 @@ def test_pyvo(vo, truth, monkeypatch):
     assert "#this" in set(one.getdatalink().to_table()["semantics"])
 
 
+def splats(text: str) -> tuple[list[dict[str, str | None]], list[dict[str, str]]]:
+    """(rows, services) as SPLAT-VO reads an answer.
+
+    A row by the ends of utypes, without regard to case, and by the name ``ssa_pubDID``; a service
+    from the RESOURCE of type meta: its PARAMs, and of its GROUP ``inputParams`` the PARAMs, an ID
+    with the column that it refers to.
+    """
+    tree = ET.fromstring(re.sub(r' xmlns="[^"]*"', "", text, count=1))
+    fields = tree.findall(".//TABLE/FIELD")
+    keys = [f.get("utype", "").lower().rpartition(":")[2] for f in fields]
+    keys = ["pubdid" if f.get("name") == "ssa_pubDID" else k
+            for f, k in zip(fields, keys, strict=True)]  # fmt: skip
+    rows = [dict(zip(keys, (c.text for c in row.findall("TD")), strict=True))
+            for row in tree.findall(".//TABLEDATA/TR")]  # fmt: skip
+    found = []
+    for meta in tree.findall(".//RESOURCE[@type='meta']"):
+        if meta.get("utype") != "adhoc:service":
+            continue
+        said = {p.get("name", ""): p.get("value", "") for p in meta.findall("PARAM")}
+        (group,) = [g for g in meta.findall("GROUP") if g.get("name") == "inputParams"]
+        inputs = {p.get("name", ""): p for p in group.findall("PARAM")}
+        refers = {f.get("ID"): k for f, k in zip(fields, keys, strict=True)}
+        said |= {f"input:{n}": p.get("value", "") for n, p in inputs.items()}
+        said["by"] = refers[inputs["ID"].get("ref")]
+        found.append(said)
+    return rows, found
+
+
+def test_splat_goes_from_a_query_to_a_cut_out(vo, truth):
+    """All the way that SPLAT-VO goes: parameters, query, spectrum, links, cut-out."""
+    metadata = vo.get("/ssap", REQUEST="queryData", FORMAT="METADATA").text
+    for name in ("POS", "SIZE", "BAND", "TIME", "FORMAT", "FLUXCALIB", "WAVECALIB"):
+        assert f'name="INPUT:{name}"' in metadata
+    place = f"{truth.s_ra[0]},{truth.s_dec[0]}"
+    query = {"REQUEST": "queryData", "POS": place, "SIZE": "1.0", "BAND": "4e-7/7e-7",
+             "TIME": "1990-01-01/2050-01-01", "FORMAT": "votable", "MAXREC": "50"}  # fmt: skip
+    rows_, services = splats(vo.get("/ssap", **query).text)
+    (row, *_) = rows_
+    assert row["access.format"].startswith("application/x-votable+xml")
+    spectrum = parse(io.BytesIO(httpx.get(row["access.reference"], timeout=60).content))
+    utypes = " ".join(f"{f.utype} " for f in spectrum.get_first_table().fields)
+    for ending in ("Data.SpectralAxis.Value ", "Data.FluxAxis.Value "):
+        assert ending in utypes
+    links, soda = services
+    assert links["by"] == soda["by"] == "pubdid"
+    document = httpx.get(links["accessURL"], params={"ID": row["pubdid"]}, timeout=60)
+    table = parse(io.BytesIO(document.content)).get_table_by_index(0).to_table()
+    this = table[table["semantics"] == "#this"]
+    assert len(this)
+    assert httpx.get(str(this["access_url"][0]), timeout=60).status_code == 200
+    cut = httpx.get(soda["accessURL"], timeout=60,
+                    params={"ID": row["pubdid"], "BAND": "5e-7 5.1e-7"})  # fmt: skip
+    wave = parse(io.BytesIO(cut.content)).get_first_table().array["wave"]
+    assert 0 < len(wave) < len(spectrum.get_first_table().array)
+    assert 5000 <= wave.min() <= wave.max() <= 5100
+
+
 def test_splat(vo, truth):
     """What SPLAT-VO sends (no VERSION), and what it looks for in the answer."""
     text = vo.get("/ssap", REQUEST="queryData", POS=f"{truth.s_ra[0]},{truth.s_dec[0]}", SIZE="1.0",

@@ -16,6 +16,7 @@ from .jobs import Jobs
 from .judgements import Judgements
 from .notes import Notes
 from .records import Clock, Kept, User, named, texted, whole
+from .registered import Registry
 from .selections import Selections
 from .tokens import DAY_S
 from .users import Collections, Users
@@ -67,6 +68,7 @@ class People:
         self.notes = Notes(self._db, clock)
         self.workspaces = Workspaces(self._db, clock)
         self.jobs = Jobs(self._db, clock)
+        self.registry = Registry(self._db, clock)
 
     def __enter__(self) -> People:
         return self

@@ -62,5 +62,9 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE facts (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
         "INSERT INTO facts VALUES ('salt', randomblob(32))",
     ),
+    (  # no digest = the record is gone
+        """CREATE TABLE registered (
+            ivoid TEXT PRIMARY KEY, digest TEXT NOT NULL, changed REAL NOT NULL) WITHOUT ROWID""",
+    ),
 )  # fmt: skip
 """Statements that lead from schema N to N + 1; the schema is the number of steps taken."""

@@ -15,6 +15,7 @@ from . import votable
 from .dali import VOTABLE
 from .likeness import SIMILAR, descriptor
 from .publisher import Publisher
+from .registry import ARCHIVE
 from .soda import ASYNC, SYNC
 from .soda import descriptor as soda_descriptor
 from .votable import Field
@@ -185,7 +186,7 @@ def _services(found: Sequence[About], publisher: Publisher, *, similar: bool) ->
     record = None
     if len(known) == 1:
         record = {**known[0], "obs_publisher_did": publisher.did(known[0])}
-    ivoid = publisher.ivoid("soda") if publisher.named else ""
+    ivoid = publisher.ivoid(ARCHIVE) if publisher.named else ""
     out = "".join(
         soda_descriptor(publisher.at(f"/vo/soda/{path}"), standard, "ID", id=f"soda-{path}",
                         resource=ivoid, record=record)

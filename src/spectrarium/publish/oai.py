@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from .dali import Params
 from .publisher import Publisher
-from .registry import Resource, holder, stamp
+from .registry import Gone, Resource, holder, stamp
 from .votable import attribute, text
 
 MANAGED = "ivo_managed"
@@ -36,6 +36,9 @@ _ARGUMENTS: Mapping[str, frozenset[str]] = MappingProxyType({
 _DAY, _SECOND = "%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"
 
 
+Record = Resource | Gone
+
+
 class _Refused(Exception):
     """An error in the words of OAI-PMH 2.0, section 3.6."""
 
@@ -45,11 +48,12 @@ class _Refused(Exception):
 
 
 def oai_answer(
-    params: Params, records: Sequence[Resource], publisher: Publisher, now: datetime
+    params: Params, records: Sequence[Record], publisher: Publisher, now: datetime
 ) -> bytes:
     """The document that answers a request; what is wrong with it is told in one too.
 
-    records : that of the registry first · now : UTC
+    records : that of the registry first, and those that are gone, which are told for ever
+    now : UTC
     """
     given: dict[str, str] = {}
     try:
@@ -89,20 +93,21 @@ def _arguments(params: Params) -> tuple[str, dict[str, str]]:
 # verbs ----------------------------------------------------------------------------------------
 
 
-def _identify(_: Mapping[str, str], records: Sequence[Resource], publisher: Publisher) -> str:
+def _identify(_: Mapping[str, str], records: Sequence[Record], publisher: Publisher) -> str:
     earliest = min(r.updated for r in records)
+    own = next(r for r in records if isinstance(r, Resource)).xml()
     return (
         f"<Identify>\n<repositoryName>{text(publisher.title)}</repositoryName>\n"
         f"<baseURL>{text(publisher.at('/vo/registry'))}</baseURL>\n"
         f"<protocolVersion>2.0</protocolVersion>\n"
         f"<adminEmail>{text(publisher.contact)}</adminEmail>\n"
         f"<earliestDatestamp>{stamp(earliest)}</earliestDatestamp>\n"
-        "<deletedRecord>no</deletedRecord>\n<granularity>YYYY-MM-DDThh:mm:ssZ</granularity>\n"
-        f"<description>\n{records[0].xml()}</description>\n</Identify>\n"
+        "<deletedRecord>persistent</deletedRecord>\n<granularity>YYYY-MM-DDThh:mm:ssZ</granularity>\n"
+        f"<description>\n{own}</description>\n</Identify>\n"
     )
 
 
-def _formats(given: Mapping[str, str], records: Sequence[Resource], _: Publisher) -> str:
+def _formats(given: Mapping[str, str], records: Sequence[Record], _: Publisher) -> str:
     if "identifier" in given:
         _named(given["identifier"], records)
     inside = "".join(
@@ -113,31 +118,31 @@ def _formats(given: Mapping[str, str], records: Sequence[Resource], _: Publisher
     return f"<ListMetadataFormats>\n{inside}</ListMetadataFormats>\n"
 
 
-def _sets(_: Mapping[str, str], __: Sequence[Resource], ___: Publisher) -> str:
+def _sets(_: Mapping[str, str], __: Sequence[Record], ___: Publisher) -> str:
     return (f"<ListSets>\n<set><setSpec>{MANAGED}</setSpec><setName>Records that originate here"
             "</setName></set>\n</ListSets>\n")  # fmt: skip
 
 
-def _one(given: Mapping[str, str], records: Sequence[Resource], _: Publisher) -> str:
+def _one(given: Mapping[str, str], records: Sequence[Record], _: Publisher) -> str:
     if "identifier" not in given:
         raise _Refused("badArgument", "identifier is missing")
     made = _maker(given)
     return f"<GetRecord>\n{_record(_named(given['identifier'], records), made)}</GetRecord>\n"
 
 
-def _identifiers(given: Mapping[str, str], records: Sequence[Resource], _: Publisher) -> str:
+def _identifiers(given: Mapping[str, str], records: Sequence[Record], _: Publisher) -> str:
     _maker(given)
     inside = "".join(_header(r) for r in _chosen(given, records))
     return f"<ListIdentifiers>\n{inside}</ListIdentifiers>\n"
 
 
-def _list(given: Mapping[str, str], records: Sequence[Resource], _: Publisher) -> str:
+def _list(given: Mapping[str, str], records: Sequence[Record], _: Publisher) -> str:
     made = _maker(given)
     inside = "".join(_record(r, made) for r in _chosen(given, records))
     return f"<ListRecords>\n{inside}</ListRecords>\n"
 
 
-_VERBS: Mapping[str, Callable[[Mapping[str, str], Sequence[Resource], Publisher], str]] = {
+_VERBS: Mapping[str, Callable[[Mapping[str, str], Sequence[Record], Publisher], str]] = {
     "Identify": _identify, "ListMetadataFormats": _formats, "ListSets": _sets, "GetRecord": _one,
     "ListIdentifiers": _identifiers, "ListRecords": _list,
 }  # fmt: skip
@@ -146,14 +151,14 @@ _VERBS: Mapping[str, Callable[[Mapping[str, str], Sequence[Resource], Publisher]
 # which records --------------------------------------------------------------------------------
 
 
-def _named(identifier: str, records: Sequence[Resource]) -> Resource:
+def _named(identifier: str, records: Sequence[Record]) -> Record:
     for record in records:  # IVOIDs are compared without case (Identifiers 2.0, 2.2)
         if record.ivoid.lower() == identifier.lower():
             return record
     raise _Refused("idDoesNotExist", f"there is no record {identifier[:200]!r} here")
 
 
-def _chosen(given: Mapping[str, str], records: Sequence[Resource]) -> list[Resource]:
+def _chosen(given: Mapping[str, str], records: Sequence[Record]) -> list[Record]:
     start, end = (_moment(given.get(name), name) for name in ("from", "until"))
     if start and end and len(given["from"]) != len(given["until"]):
         raise _Refused("badArgument", "from and until differ in granularity")
@@ -201,14 +206,17 @@ def _maker(given: Mapping[str, str]) -> Callable[[Resource], str]:
     return Resource.xml if prefix == "ivo_vor" else _dublin_core
 
 
-def _header(record: Resource) -> str:
+def _header(record: Record) -> str:
+    status = ' status="deleted"' if isinstance(record, Gone) else ""
     return (
-        f"<header><identifier>{text(record.ivoid)}</identifier>"
+        f"<header{status}><identifier>{text(record.ivoid)}</identifier>"
         f"<datestamp>{stamp(record.updated)}</datestamp><setSpec>{MANAGED}</setSpec></header>\n"
     )
 
 
-def _record(record: Resource, made: Callable[[Resource], str]) -> str:
+def _record(record: Record, made: Callable[[Resource], str]) -> str:
+    if isinstance(record, Gone):
+        return f"<record>\n{_header(record)}</record>\n"
     return f"<record>\n{_header(record)}<metadata>\n{made(record)}</metadata>\n</record>\n"
 
 

@@ -81,6 +81,14 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """A record that was taken away. updated : when, UTC"""
+
+    ivoid: str
+    updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Collection:
     """A collection of the archive, as a record describes it."""
 
@@ -96,6 +104,7 @@ class Published:
 
     capabilities : of all services · tableset : the <schema> elements of TAP's tables, as XML
     created, updated : of the archive, UTC · restricted : whether more is to be seen by who signs in
+    registry : capabilities of the registry beside that it is harvested
     """
 
     capabilities: Sequence[Capability]
@@ -105,6 +114,7 @@ class Published:
     created: datetime
     updated: datetime
     restricted: bool = False
+    registry: Sequence[Capability] = ()
 
 
 def holder(publisher: Publisher) -> str:
@@ -148,7 +158,9 @@ def _registry(publisher: Publisher, found: Published) -> Resource:
     way = Interface(publisher.at("/vo/registry"), "vg:OAIHTTP", version="1.0").xml()
     body = (
         f'<capability xsi:type="vg:Harvest" standardID="{HARVEST}">\n{way}'
-        "<maxRecords>0</maxRecords>\n</capability>\n<full>false</full>\n"
+        "<maxRecords>0</maxRecords>\n</capability>\n"
+        + "".join(c.xml() for c in found.registry)
+        + "<full>false</full>\n"
         f"<managedAuthority>{text(publisher.authority)}</managedAuthority>\n"
     )
     about = f"Publishing registry of {publisher.title}: it has the records of this archive only."

@@ -15,8 +15,10 @@ _NAMESPACES = (
     'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 )
 _XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
-BEARER = "ivo://ivoa.net/sso#token"
-"""Standard of sign-in by a bearer token."""
+BASIC, BEARER = "ivo://ivoa.net/sso#BasicAA", "ivo://ivoa.net/sso#token"
+"""Standards of sign-in: HTTP Basic, a bearer token."""
+PASSWORD = "ivo://ivoa.net/sso#tls-with-password"
+"""Standard of where a name and a password give a bearer token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,9 @@ class Interface:
         words = f" role={attribute(self.role)}" if self.role else ""
         words += f" version={attribute(self.version)}" if self.version else ""
         inside = f"<accessURL use={attribute(self.use)}>{text(self.url)}</accessURL>\n"
-        inside += f"<securityMethod/>\n<securityMethod standardID={attribute(BEARER)}/>\n"
+        inside += "<securityMethod/>\n" + "".join(
+            f"<securityMethod standardID={attribute(how)}/>\n" for how in (BASIC, BEARER)
+        )
         inside += "".join(f"<queryType>{text(q)}</queryType>\n" for q in self.queries)
         inside += "".join(f"<resultType>{text(r)}</resultType>\n" for r in self.results)
         inside += self.params

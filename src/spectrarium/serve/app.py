@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from ..domain.errors import UsageError
@@ -39,6 +39,7 @@ from .guard import Guard, is_loopback, names_of
 from .holding import Holdings
 from .routes_vo_async import go_on
 from .visitors import Visitors
+from .vo_asking import vo_error
 from .vo_routes import vo_routes
 from .vo_settings import VoSettings
 
@@ -162,14 +163,19 @@ def _routes() -> list[BaseRoute]:
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    """404, 405 and their like."""
+    """404, 405 and their like: a VOTable from the services, a record from the page's interface."""
     assert isinstance(error, HTTPException)
-    if not request.url.path.startswith("/api"):
+    path = request.url.path
+    services = path.startswith("/vo/")
+    if not services and not path.startswith("/api"):
         return PlainTextResponse(error.detail, error.status_code, headers=error.headers)
+    if services and path.endswith("/") and error.status_code == 404:
+        return RedirectResponse(request.url.replace(path=path.rstrip("/")), 308)
+    told = vo_error if services else error_answer
     if error.status_code == 404:
-        return error_answer(UsageError("there is nothing at this address", code="no_route",
-                                       where=request.url.path[:200]))  # fmt: skip
-    answer = error_answer(UsageError(error.detail, code="bad_method", where=request.method))
+        return told(UsageError("there is nothing at this address", code="no_route",
+                               where=path[:200]))  # fmt: skip
+    answer = told(UsageError(error.detail, code="bad_method", where=request.method))
     answer.status_code = error.status_code
     answer.headers.update(error.headers or {})
     return answer

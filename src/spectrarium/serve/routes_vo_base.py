@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ..publish import vosi
-from .vo_asking import VoAsk, vo_answering, vo_xml
+from .vo_asking import LOGIN, VoAsk, vo_answering, vo_xml
 
 STARTED = datetime.now(UTC)
 
@@ -24,6 +24,17 @@ def root(ask: VoAsk) -> Response:
 def availability(_: VoAsk) -> Response:
     """Whether the services answer."""
     return vo_xml(vosi.availability(STARTED))
+
+
+@vo_answering(anyone=True)
+def login(ask: VoAsk) -> Response:
+    """A bearer token for who has a name and a password: a token of the operator, which it is."""
+    token = ask.params.need("PASSWORD")
+    session = ask.served.visitors.sign_in(ask.client, token)
+    answer = Response(f"signed in as {session.user}\n", media_type="text/plain")
+    answer.headers["X-VO-Bearer"] = session.token
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
 
 
 def of_itself(path: str, offered: Callable[[VoAsk], list[vosi.Capability]]) -> list[Route]:
@@ -42,4 +53,5 @@ def of_itself(path: str, offered: Callable[[VoAsk], list[vosi.Capability]]) -> l
 ROUTES = [
     Route("/vo", root, methods=["GET"]),
     Route("/vo/availability", availability, methods=["GET"]),
+    Route(LOGIN, login, methods=["POST"]),
 ]

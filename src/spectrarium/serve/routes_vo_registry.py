@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from ..publish import vosi
 from ..publish.oai import oai_answer
+from .routes_vo_base import of_itself
 from .vo_asking import VoAsk, vo_answering, vo_xml
 from .vo_published import offered, published
 
@@ -27,5 +28,6 @@ def capabilities(ask: VoAsk) -> Response:
 
 ROUTES = [
     Route("/vo/registry", harvest, methods=["GET", "POST"]),
+    *of_itself("/vo/registry", lambda ask: vosi.own(ask.publisher.at("/vo/registry"))),
     Route("/vo/capabilities", capabilities, methods=["GET"]),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import threading
 import time
@@ -41,13 +42,14 @@ class Visitors:
     ) -> tuple[User, str | None]:
         """(user, session that the request belongs to or None).
 
-        cookies : False where requests of foreign pages are answered, too
+        cookies : False where requests of foreign pages are answered, too; a browser adds a password
+        to those as it adds a cookie, so that one counts only from what is no foreign page
         Raises UsageError (sign_in) where a guest may see nothing, unless `anyone` may ask.
         """
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer":
+        token = _bearer(request) or (None if cookies else _password(request))
+        if token is not None:
             self._refuse_hasty(address_of(request))
-            user = self._people.users.by_token(token.strip())
+            user = self._people.users.by_token(token)
             if user is None and self.open:
                 return self._people.users.local(), None
             if user is None:
@@ -97,6 +99,26 @@ class Visitors:
             self._failed[address] = [*recent, now]
             while len(self._failed) > 1000:
                 self._failed.popitem(last=False)
+
+
+def _authorization(request: Request, scheme: str) -> str | None:
+    kind, _, said = request.headers.get("authorization", "").partition(" ")
+    return said.strip() if kind.lower() == scheme else None
+
+
+def _bearer(request: Request) -> str | None:
+    return _authorization(request, "bearer")
+
+
+def _password(request: Request) -> str | None:
+    """The password of HTTP Basic: a token, whatever the name beside it."""
+    said = _authorization(request, "basic")
+    if said is None or request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        return None
+    try:
+        return base64.b64decode(said, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def address_of(request: Request) -> str:

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..domain.errors import SpectrariumError
+from ..publish import vosi
 from ..publish.dali import VALUES_MOST, VOTABLE, DaliError, Params, error_document
 from ..publish.publisher import Publisher
 from ..publish.tap_upload import inline_parts
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
     from .app import Served
     from .vo_settings import VoSettings
 
-CHALLENGE = 'ivoa_bearer standard_id="ivo://ivoa.net/sso#token", realm="spectrarium"'
-"""How a client signs in: with a token of the archive's operator (IVOA SSO, AuthVO)."""
+LOGIN = "/vo/login"
 RETRY_S = 5
 
 
@@ -128,9 +128,21 @@ def vo_error(error: SpectrariumError, told: Told | None = None) -> Response:
     answer = Response(body, status, media_type=kind)
     if status == 503:
         answer.headers["Retry-After"] = str(RETRY_S)
-    if status == 401:
-        answer.headers["WWW-Authenticate"] = CHALLENGE
     return answer
+
+
+def challenge(answer: Response, request: Request) -> None:
+    """Tell a guest how to sign in, always with a token of the archive's operator.
+
+    ``ivoa_bearer``: the address where a name and the token as password give a bearer token (IVOA
+    AuthVO); where nothing is answered without, HTTP Basic too: most clients and browsers know it.
+    """
+    where = publisher_of(request).at(LOGIN)
+    answer.headers["WWW-Authenticate"] = (
+        f'ivoa_bearer standard_id="{vosi.PASSWORD}", access_url="{where}", realm="spectrarium"'
+    )
+    if answer.status_code == 401:
+        answer.headers.append("WWW-Authenticate", 'Basic realm="spectrarium", charset="UTF-8"')
 
 
 def _answer(
@@ -146,8 +158,8 @@ def _answer(
         answer = refuse(error)
     except Exception as error:  # noqa: BLE001  the edge: a defect of ours is told as one
         answer = refuse(defect(error))
-    if guest:  # there may be more for who signs in
-        answer.headers.setdefault("WWW-Authenticate", CHALLENGE)
+    if guest or answer.status_code == 401:  # there may be more for who signs in
+        challenge(answer, request)
     return answer
 
 

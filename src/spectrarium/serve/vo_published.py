@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from blake3 import blake3
 
 from ..domain.errors import UsageError
+from ..people.records import GUEST
 from ..publish.coverage import footprint, rows_in
-from ..publish.registry import Collection, Published, Resource, records
+from ..publish.registry import Collection, Gone, Published, Resource, records
 from ..publish.tap_schema import tableset
 from ..publish.tap_tables import ArchiveTables
 from ..publish.vosi import Capability, Interface, own
@@ -23,7 +26,6 @@ from . import (
     routes_vo_ssap,
     routes_vo_tap,
 )
-from .routes_vo_base import STARTED
 from .vo_asking import VoAsk
 
 _SERVICES = (
@@ -44,8 +46,11 @@ def offered(ask: VoAsk) -> list[Capability]:
             Capability(f"{_VOSI}tables-1.1", (tables,))]  # fmt: skip
 
 
-def published(ask: VoAsk) -> list[Resource]:
-    """The records of the registry, that of the registry itself first.
+def published(ask: VoAsk) -> list[Resource | Gone]:
+    """The records of the registry, that of the registry itself first, then those that are gone.
+
+    They tell the world: whoever asks gets what guests may see. Each has the date since when it is
+    as it is, so that a harvester who asks for what is new learns of what was published or hidden.
 
     Raises UsageError (no_registry) where the operator has not said who publishes: a record without
     an authority or a contact would be a false one.
@@ -56,19 +61,35 @@ def published(ask: VoAsk) -> list[Resource]:
             code="no_registry", where="/vo/registry",
             remedy="start it with --authority, one that is yours, and --contact",
         )  # fmt: skip
+    people = ask.served.people
+    holding = ask.served.holdings.newest(people.visibility(GUEST))
     key = ("vo_records", ask.publisher, ask.settings.maxrec, ask.settings.maxrec_most)
-    return ask.holding.cached(key, lambda: records(ask.publisher, _published(ask)))
+    found = holding.cached(key, lambda: records(ask.publisher, _published(ask, holding.archive)))
+    told = people.registry.told({r.ivoid: _digest(r) for r in found})
+    mine = f"ivo://{ask.publisher.authority}"  # another authority's records are not ours to take
+    gone = [Gone(ivoid, _moment(known.changed)) for ivoid, known in told.items()
+            if known.gone and (ivoid == mine or ivoid.startswith(f"{mine}/"))]  # fmt: skip
+    return [*(replace(r, updated=_moment(told[r.ivoid].changed)) for r in found), *gone]
 
 
-def _published(ask: VoAsk) -> Published:
-    archive = ask.archive
+def _digest(record: Resource) -> str:
+    """What changes when a record does, by whatever address it was asked for."""
+    text = replace(record, updated=record.created).xml()
+    return blake3(text.replace(record.publisher.base, "").encode()).hexdigest()[:32]
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _published(ask: VoAsk, archive: Archive) -> Published:
     document = tableset(ArchiveTables(archive, ask.publisher).all).decode()
     schemas = document.partition("<schema>")
     inside = (schemas[1] + schemas[2]).rpartition("</vosi:tableset>")[0]
-    commit = datetime.fromtimestamp(archive.manifest.created, UTC)
     return Published(
         offered(ask), inside, footprint(archive, archive.find()), _collections(archive),
-        _created(archive), max(commit, STARTED), archive.restricted,
+        _created(archive), datetime.now(UTC), archive.restricted,
+        own(ask.publisher.at("/vo/registry")),
     )  # fmt: skip
 
 
