@@ -87,7 +87,7 @@ def _tell_unregistered(served: Served) -> None:
     """Warn of public collections that the registry of a named authority can have no record of."""
     from ..people.records import GUEST
     from ..publish.publisher import LOCAL
-    from ..publish.registrable import unregistrable
+    from ..publish.registry import unregistrable
     from ..run.overview import collections
 
     if served.vo.authority == LOCAL:

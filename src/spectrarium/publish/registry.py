@@ -6,7 +6,7 @@ Source: IVOA VOResource 1.1, VODataService 1.2, Registry Interfaces 1.1.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -25,7 +25,8 @@ NAMESPACES = (
 )
 MOC = "ivo://ivoa.net/std/moc"
 HARVEST = "ivo://ivoa.net/std/Registry"
-_KEY = re.compile(r"[\w\d\-_.!~*'()+=]+(/[\w\d\-_.!~*'()+=]+)*", re.ASCII)
+_PART = r"[A-Za-z0-9\-_.!~*'()+=]+"
+_KEY = re.compile(f"{_PART}(/{_PART})*")
 ARCHIVE, REGISTRY, ORGANISATION = "archive", "registry", "organisation"
 _FEW = 20
 """Telescopes and instruments that a record names at most."""
@@ -128,18 +129,30 @@ def stamp(when: datetime) -> str:
 
 
 def records(publisher: Publisher, found: Published) -> list[Resource]:
-    """All records, that of the registry first.
+    """All records, that of the registry first; see `unregistrable` for collections without one."""
+    none = {name for name, _ in unregistrable(c.name for c in found.collections)}
+    return [
+        _registry(publisher, found), _authority(publisher, found), _organisation(publisher, found),
+        _archive(publisher, found),
+        *(_collection(publisher, found, c) for c in found.collections if c.name not in none),
+    ]  # fmt: skip
 
-    A collection whose name may not stand in an IVOID has none.
+
+def unregistrable(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Collections that can have no record, each with the reason.
+
+    Their spectra are served like all others. Source: VOResource 1.1, type IdentifierURI; IVOIDs
+    that differ in case only are one (IVOA Identifiers 2.0).
     """
-    out = [_registry(publisher, found), _authority(publisher, found),
-           _organisation(publisher, found), _archive(publisher, found)]  # fmt: skip
-    taken = {r.ivoid.lower() for r in out}
-    for one in found.collections:
-        ivoid = publisher.ivoid(one.name)
-        if _KEY.fullmatch(one.name) and ivoid.lower() not in taken:
-            taken.add(ivoid.lower())
-            out.append(_collection(publisher, found, one, ivoid))
+    out = []
+    taken = {ARCHIVE, ORGANISATION, REGISTRY}
+    for name in sorted(names):
+        if not _KEY.fullmatch(name):
+            out.append((name, "its name may hold letters A–Z, digits, - _ and . only"))
+        elif name.lower() in taken:
+            out.append((name, "another record has this name"))
+        else:
+            taken.add(name.lower())
     return out
 
 
@@ -203,7 +216,8 @@ def _archive(publisher: Publisher, found: Published) -> Resource:
                  about, body=body, types=("Archive", "Catalog"), short=publisher.title)  # fmt: skip
 
 
-def _collection(publisher: Publisher, found: Published, one: Collection, ivoid: str) -> Resource:
+def _collection(publisher: Publisher, found: Published, one: Collection) -> Resource:
+    ivoid = publisher.ivoid(one.name)
     served = (("IsServedBy", publisher.title, publisher.ivoid(ARCHIVE)),)
     body = _named("facility", one.facilities) + _named("instrument", one.instruments)
     body += _coverage(one.footprint, publisher.at("/vo/moc/space", COLLECTION=one.name))
