@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import kstest
 
 from spectrarium.domain.errors import UsageError
+from spectrarium.evaluate.bootstrap import Measured, interval
 from spectrarium.explore.meaning import holm, probe, skill, target_of
 from spectrarium.explore.probes import PROBES, felt, object_folds, object_shuffles
 
@@ -123,9 +124,12 @@ def test_parts_of_a_score_are_by_spectrum_and_mean_it(world, kind):
     target = np.where(np.arange(N) % 7 == 0, np.nan, teff)
     rows, parts = skill(vectors, target, objects, kind)
     np.testing.assert_array_equal(rows, np.flatnonzero(np.isfinite(target)))
-    whole = probe(vectors, target, objects, kind, permutations=0, resamples=5)
+    whole = probe(vectors, target, objects, kind, permutations=0, resamples=2000)
     assert parts.mean() == pytest.approx(whole.score, abs=1e-12)
-    assert parts.max() <= 1
+    found = interval([Measured(parts, objects[rows], rows)])  # as wide as that of R² itself
+    width = whole.interval[1] - whole.interval[0]
+    assert found.low == pytest.approx(whole.interval[0], abs=0.2 * width)
+    assert found.high == pytest.approx(whole.interval[1], abs=0.2 * width)
 
 
 def test_intervals_are_wider_with_fewer_objects(world):

@@ -177,9 +177,11 @@ def skill(
 
     Returns
     -------
-    (k,) rows that have a value · (k,) 1 − squared error / mean squared error of the mean: their
-    mean is the score of `probe`
+    (k,) rows that have a value · (k,) R² and, on top, how much it would be moved by more of such
+    spectra: their mean is the score of `probe`, and the scatter of a resampled mean that of R²
     Raises as `probe`.
+    Source: the influence of a point on a ratio of means (Efron & Tibshirani 1993, chapter 22).
+    Valid for: enough spectra that the mean squared deviation is known far better than R².
     """
     make = probe_named(kind)
     features, objects = np.asarray(features), np.asarray(objects)
@@ -189,7 +191,8 @@ def skill(
     truth = wanted.values[:, None]
     found = built.predict(truth)
     error, plain = ((truth - x)[:, 0, 0] ** 2 for x in (found.held_out, found.baseline))
-    return wanted.rows, np.asarray(1.0 - error / plain.mean())
+    score = 1.0 - error.mean() / plain.mean()
+    return wanted.rows, np.asarray(score - (error - (1.0 - score) * plain) / plain.mean())
 
 
 def probe_with(
