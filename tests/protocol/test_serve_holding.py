@@ -10,11 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from serve_client import WRITE, error
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
 import spectrarium as sp
 from spectrarium.domain.errors import UsageError
 from spectrarium.domain.visibility import EVERYTHING, Visibility
 from spectrarium.serve.answers import json_bytes, safe_name
+from spectrarium.serve.app import create_app
+from spectrarium.serve.asking import in_turn
 from spectrarium.serve.compression import takes_gzip
 from spectrarium.serve.fields import Fields
 from spectrarium.serve.holding import Cache, Holdings, size_of
@@ -118,6 +123,39 @@ def test_an_archive_that_is_gone_is_told(fresh):
         assert str(fresh.archive.parent) not in str(found)
         (fresh.archive / "elsewhere.json").rename(fresh.archive / "manifest.json")
         assert client.get("/api/archive").status_code == 200
+
+
+def test_services_take_turns_unless_one_takes_long(desk):
+    """Short answers one after another; a long one does not keep them waiting."""
+    now, most, times = [0], [0], {}
+    lock = threading.Lock()
+
+    def work(request, body):
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(float(request.query_params["s"]))
+        with lock:
+            now[0] -= 1
+        return PlainTextResponse("done")
+
+    app = create_app(desk.archive, desk.people)
+    app.router.routes.insert(0, Route("/vo/work", in_turn(work, services=True)))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+
+        def ask(seconds):
+            began = time.monotonic()
+            assert client.get("/vo/work", params={"s": seconds}).status_code == 200
+            times.setdefault(seconds, []).append(time.monotonic() - began)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(ask, [0.004] * 40))
+        assert most[0] == 1
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(ask, [1.5, 1.5, *[0.01] * 6]))
+        assert max(times[0.01]) < 1.0
+        assert max(times[1.5]) < 2.5  # both at once
+        assert most[0] <= 4
 
 
 def test_where_too_many_wait_the_next_is_sent_away(desk, monkeypatch):

@@ -34,9 +34,11 @@ if TYPE_CHECKING:
     from ..people.records import User
     from .app import Served
 
-AT_ONCE, SLOW_AT_ONCE, QUERIES_AT_ONCE, SERVICES_AT_ONCE = 4, 2, 8, 2
-"""Threads for answers, for those that take seconds, for queries, for services: more of these, which
-are Python's own work, would only wait for each other."""
+AT_ONCE, SLOW_AT_ONCE, QUERIES_AT_ONCE, SERVICES_AT_ONCE = 4, 2, 8, 1
+"""Threads for answers, for those that take seconds, for queries, for services: of these, which are
+Python's own work, two would wait for each other and do half as much."""
+SHORT_S, SERVICES_MOST = 0.05, 4
+"""A service's answer that takes longer than this lets the next begin, up to so many in all."""
 WAITING, QUICK_WAITING = 64, 1000
 """How many may wait for one: those that take seconds or bring much, and all others."""
 SMALL_BYTES = 64 << 10
@@ -169,6 +171,8 @@ def in_turn(
                 async with anyio.create_task_group() as tasks:
                     if slow or queries:
                         tasks.start_soon(_listen, request)
+                    elif services:
+                        tasks.start_soon(_let_others, limiter)
                     # left alone when the server ends: nothing else cancels a request
                     found = await anyio.to_thread.run_sync(
                         partial(answer, request, body), limiter=anyio.CapacityLimiter(1),
@@ -187,6 +191,17 @@ async def _listen(request: Request) -> None:
     while not await request.is_disconnected():
         await anyio.sleep(LISTEN_S)
     request.state.gone.set()
+
+
+async def _let_others(limiter: anyio.CapacityLimiter) -> None:
+    """After a while, and until this is cancelled, one more may be at work."""
+    await anyio.sleep(SHORT_S)
+    if limiter.total_tokens < SERVICES_MOST:
+        limiter.total_tokens += 1
+        try:
+            await anyio.sleep_forever()
+        finally:
+            limiter.total_tokens -= 1
 
 
 def _limiter(slow: bool, queries: bool, services: bool, brought: int) -> anyio.CapacityLimiter:
