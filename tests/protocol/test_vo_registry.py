@@ -103,6 +103,14 @@ def test_the_capabilities_of_the_whole_meet_their_schemas(vo: Vo, tmp_path):
         assert (url.text or "").startswith(f"{vo.base}/vo/")
 
 
+@pytest.mark.parametrize("service", ["ssap", "cone", "slap", "datalink", "soda", "registry"])
+def test_what_each_service_says_of_itself_meets_the_schemas(vo: Vo, tmp_path, service):
+    document = valid(vo.get(f"/{service}/capabilities").content, tmp_path / "capabilities.xml")
+    assert document.findall("capability")
+    found = valid(vo.get(f"/{service}/availability").content, tmp_path / "availability.xml")
+    assert found.findtext("{http://www.ivoa.net/xml/VOSIAvailability/v1.0}available") == "true"
+
+
 # records --------------------------------------------------------------------------------------
 
 
