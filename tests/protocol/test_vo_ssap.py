@@ -422,7 +422,7 @@ def splats(text: str) -> tuple[list[dict[str, str | None]], list[dict[str, str]]
 
 
 def test_splat_goes_from_a_query_to_a_cut_out(vo, truth):
-    """All the way that SPLAT-VO goes: parameters, query, spectrum, links, cut-out."""
+    """By what SPLAT-VO looks for: parameters, query, spectrum, links, cut-out."""
     metadata = vo.get("/ssap", REQUEST="queryData", FORMAT="METADATA").text
     for name in ("POS", "SIZE", "BAND", "TIME", "FORMAT", "FLUXCALIB", "WAVECALIB"):
         assert f'name="INPUT:{name}"' in metadata
