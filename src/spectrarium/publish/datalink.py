@@ -52,8 +52,7 @@ class About:
     asked : identifier as it came · error : why there are no links, in DataLink's words
     record : catalogue row · native : (name, bytes) of the file it was read from, if it is there
     tags, scores : whether there are any of it · others : further spectra of the same target
-    signed : one has to sign in to see it · calibrations : names of calibration
-    arrays beside its samples
+    signed : one has to sign in to see it · calibrations : names of calibration arrays beside it
     """
 
     asked: str
@@ -127,13 +126,11 @@ def _data(did: str, one: About, publisher: Publisher) -> list[Row]:
     def at(form: str) -> str:
         return publisher.at("/vo/spectrum", ID=did, FORMAT=form)
 
-    # arrays that it was calibrated with are columns of these very tables, not products of their own
-    beside = f"; beside its samples: {', '.join(one.calibrations)}" if one.calibrations else ""
     out = [
-        _link(at("votable"), "#this", f"The spectrum: VOTable, Spectrum Data Model 1.2{beside}",
-              VOTABLE, "sdm-votable", qualifier="#spectrum"),
-        _link(at("fits"), "#this", f"The spectrum: FITS table, Spectrum Data Model 1.2{beside}",
-              FITS_TYPE, "sdm-fits", qualifier="#spectrum"),
+        _link(at("votable"), "#this", "The spectrum: VOTable, Spectrum Data Model 1.2", VOTABLE,
+              "sdm-votable", qualifier="#spectrum"),
+        _link(at("fits"), "#this", "The spectrum: FITS table, Spectrum Data Model 1.2", FITS_TYPE,
+              "sdm-fits", qualifier="#spectrum"),
         _link(at("csv"), "#this", "The spectrum: comma-separated values", CSV_TYPE, "csv",
               qualifier="#spectrum"),
         _link(at("preview"), "#preview", "A picture of the spectrum", PNG_TYPE, "preview",
@@ -143,6 +140,10 @@ def _data(did: str, one: About, publisher: Publisher) -> list[Row]:
         name, size = one.native
         out.append(_link(at("native"), "#progenitor", f"The file as delivered: {name}",
                          native_type(name), "native", size=size))  # fmt: skip
+    if one.calibrations:
+        names = ", ".join(one.calibrations)
+        out.append(_link(at("votable"), "#calibration", "What it was calibrated with, as columns "
+                         f"beside its samples: {names}", VOTABLE, "calibration"))  # fmt: skip
     return out
 
 
