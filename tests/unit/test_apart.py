@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spectrarium.embed.apart import turned_apart
+from spectrarium.embed.apart import changes_nearby, turned_apart
 
 
 def r2(features: np.ndarray, target: np.ndarray) -> float:
@@ -71,3 +71,69 @@ def test_nothing_moves_and_no_axes_are_wanted():
     assert np.isfinite(turned_apart(points, [(np.zeros((10, 5)), 2)])).all()
     turn = turned_apart(points, [(points, 0)])
     assert np.abs(turn.T @ turn - np.eye(5)).max() < 1e-9, "a rotation, and no more"
+
+
+def kinds_and_values(rng: np.random.Generator, n: int = 1200, dim: int = 12):
+    """Points of a few kinds far apart, whose values go with the kind and with one direction."""
+    kind = rng.integers(0, 4, n)
+    centres = 8.0 * rng.standard_normal((4, dim))
+    along = np.linalg.qr(rng.standard_normal((dim, 1)))[0][:, 0]
+    value = rng.standard_normal(n)
+    points = centres[kind] + rng.standard_normal((n, dim)) + 2.0 * value[:, None] * along
+    return points, value + 1.5 * kind, kind, along
+
+
+def test_what_goes_with_values_among_like_points_is_found_and_not_what_goes_with_kinds():
+    points, values, kind, along = kinds_and_values(np.random.default_rng(4))
+    changes = changes_nearby(points, values, np.arange(len(points)))
+    found = changes.mean(axis=0)
+    assert abs(found @ along) > 0.9 * np.linalg.norm(found)
+    rest = points @ turned_apart(points, [(changes, 1)])[:, :-1]
+    told, left = ([r2(x[kind == one], values[kind == one]) for one in range(4)]
+                  for x in (points, rest))  # fmt: skip
+    assert min(told) > 0.4
+    assert max(left) < 0.2
+    assert np.mean(left) < 0.05
+    assert r2(rest, values) > 0.5, "kinds are still told, and with them what their values are"
+
+
+def test_neighbours_are_the_same_block_by_block(monkeypatch):
+    points, values, *_ = kinds_and_values(np.random.default_rng(5), 300)
+    objects = np.arange(300) // 2
+    whole = changes_nearby(points, values, objects)
+    monkeypatch.setattr("spectrarium.embed.apart._BLOCK", 7)
+    np.testing.assert_allclose(changes_nearby(points, values, objects), whole, atol=1e-9)
+
+
+def test_one_wild_value_rules_nothing():
+    points, values, *_ = kinds_and_values(np.random.default_rng(6))
+    values[0] = 1e6
+    found = changes_nearby(points, values, np.arange(len(points)))
+    assert np.isfinite(found).all()
+    assert np.abs(found[0]).max() < 4 * np.abs(found).max(axis=1).mean() * len(points) ** 0.5
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_fewer_points_than_neighbours(n):
+    points = np.arange(3.0 * n).reshape(n, 3) ** 2
+    found = changes_nearby(points, np.arange(n, dtype=float), np.arange(n))
+    assert found.shape == (n, 3)
+    assert np.isfinite(found).all()
+
+
+def test_equal_values_differ_nowhere():
+    points = np.random.default_rng(7).standard_normal((50, 4))
+    assert not changes_nearby(points, np.ones(50), np.arange(50)).any()
+
+
+def test_visits_of_an_object_are_no_neighbours_of_each_other():
+    """Else the chance of which visit was deep would be all that is compared."""
+    rng = np.random.default_rng(8)
+    points, values, _, along = kinds_and_values(rng, 600)
+    objects = np.repeat(np.arange(600), 12)
+    seen = np.repeat(points, 12, axis=0) + 0.01 * rng.standard_normal((7200, 12))
+    depth = np.repeat(values, 12)
+    found = changes_nearby(seen, depth, objects).mean(axis=0)
+    assert abs(found @ along) > 0.8 * np.linalg.norm(found) > 0.1
+    lonely = changes_nearby(seen[:12], rng.standard_normal(12), objects[:12])
+    assert not lonely.any(), "one object has nothing to be compared with"

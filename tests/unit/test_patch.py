@@ -22,6 +22,7 @@ from spectrarium.embed.augment import (  # noqa: E402
     shifted,
     tilted,
 )
+from spectrarium.embed.card import read_model, write_model  # noqa: E402
 from spectrarium.embed.channels import (  # noqa: E402
     channels,
     continuum,
@@ -34,6 +35,7 @@ from spectrarium.embed.patch_net import PatchNetwork  # noqa: E402
 from spectrarium.embed.pca import PCA  # noqa: E402
 from spectrarium.embed.pca_fit import FitSettings  # noqa: E402
 from spectrarium.embed.training_set import InMemory  # noqa: E402
+from spectrarium.embed.weights import arrays_of  # noqa: E402
 
 N_PIX = 256
 DOMAIN = ModelDomain(4000.0, 8000.0, N_PIX, least_coverage=0.2)
@@ -192,6 +194,18 @@ def test_saved_and_loaded_is_the_same_model(fitted: Patch, tmp_path):
         again.decode(again.encode(flux, ivar).vectors),
         fitted.decode(fitted.encode(flux, ivar).vectors),
     )
+
+
+def test_a_model_from_before_snr_was_put_apart_is_as_it_was(tmp_path):
+    model = Patch(DOMAIN, dataclasses.replace(TINY, latent=40, epochs=2, snr_axes=0))
+    model.fit(world(100, 1)[0], device="cpu")
+    model.save(tmp_path / "now")
+    _, card = read_model(tmp_path / "now")
+    assert card["settings"].pop("snr_axes") == 0
+    write_model(tmp_path / "before", arrays_of(model.network), card, safetensors=True)
+    again = Patch.load(tmp_path / "before")
+    assert again.network.similarity == model.network.similarity
+    np.testing.assert_array_equal(again.metric_scale(), model.metric_scale())
 
 
 class StopsAfter(Silent):
@@ -402,6 +416,27 @@ def test_how_noisy_a_spectrum_is_cannot_be_read_off_its_vector(fitted: Patch):
     gap = np.linalg.norm(vectors[200:, None] - vectors[None, :200], axis=2)
     near = target[:200][gap.argsort(axis=1)[:, :10]].mean(axis=1)
     assert 1 - ((target[200:] - near) ** 2).mean() / target[200:].var() < 0.2
+
+
+def test_what_goes_with_snr_among_like_spectra_is_not_felt():
+    """As where bright stars are the nearer and another kind: S/N goes with a line's depth."""
+    data, depths, _ = world(900, 18, shift=6.0)
+    flux, ivar = data.take(np.arange(900))
+    rng = np.random.default_rng(1)
+    log_snr = 1.2 + 2.0 * depths[:, 3] + 0.1 * rng.standard_normal(900)
+    ivar = np.broadcast_to(10.0 ** (2 * log_snr[:, None]), flux.shape).astype(np.float32)
+    batch = dataclasses.replace(prepared(flux, ivar), snr=10.0**log_snr)
+    model = Patch(DOMAIN, dataclasses.replace(TINY, latent=40, epochs=20))
+    model.fit(InMemory(DOMAIN, batch, np.arange(900)), device="cpu")
+    assert model.settings.apart == (4, 1, 2)
+    vectors = model.encode(flux, ivar).vectors
+    told = []
+    for kept in (model.network.summarised, model.network.similarity):
+        design = np.c_[np.ones(900), vectors[:, :kept]]
+        weights = np.linalg.lstsq(design[:600], log_snr[:600], rcond=None)[0]
+        told.append(1 - (log_snr[600:] - design[600:] @ weights).var() / log_snr[600:].var())
+    assert told[0] > 0.6, "the whole summary tells"
+    assert told[1] < 0.65 * told[0]
 
 
 def test_a_running_sum_is_exact_beside_a_bright_stretch():

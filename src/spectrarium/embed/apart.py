@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 _LEAST = 1e-6
 """Of the largest variance, that every direction is taken to have at least."""
+_BLOCK = 1_024
 
 
 def turned_apart(
@@ -52,3 +53,42 @@ def turned_apart(
     _, own = np.linalg.eigh(np.cov((rest @ free).T))
     own = own[:, ::-1][:, : len(axes) - len(found)]
     return np.hstack([free @ own, whiten @ found.T])
+
+
+def changes_nearby(
+    points: NDArray[Any], values: NDArray[Any], objects: NDArray[Any], near: int = 10,
+    most: float = 3.0,
+) -> NDArray[np.float64]:  # fmt: skip
+    """(n, d) how points differ from the mean of their neighbours, times how much values do.
+
+    Their mean is the covariance of points and values among what is alike: along it `turned_apart`
+    takes out what goes with values there, and leaves what they have in common with kinds of points.
+
+    Parameters
+    ----------
+    points : (n, d), neighbours by plain distance · values : (n,) finite
+    objects : (n,) equal for points of one object, which are no neighbours: their number is chance
+    near : neighbours compared with, fewer where there are no more
+    most : σ of the differences of values beyond which they count no more
+    """
+    points, values, objects = (
+        np.asarray(points, np.float64),
+        np.asarray(values),
+        np.asarray(objects),
+    )
+    n = len(points)
+    near = min(near, n)
+    square = np.einsum("nd,nd->n", points, points)
+    apart, differs = np.empty_like(points), np.empty(n)
+    for start in range(0, n, _BLOCK):
+        mine = slice(start, start + _BLOCK)
+        far = square - 2.0 * points[mine] @ points.T
+        far[objects[mine, None] == objects] = np.inf
+        nearest = np.argpartition(far, near - 1, axis=1)[:, :near]
+        there = np.isfinite(np.take_along_axis(far, nearest, axis=1))
+        share = there / np.maximum(there.sum(axis=1, keepdims=True), 1)
+        some = there.any(axis=1)
+        apart[mine] = points[mine] * some[:, None] - np.einsum("qk,qkd->qd", share, points[nearest])
+        differs[mine] = values[mine] * some - (share * values[nearest]).sum(axis=1)
+    limit = most * float(differs.std())
+    return np.asarray(apart * np.clip(differs, -limit, limit)[:, None])

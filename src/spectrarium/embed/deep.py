@@ -325,6 +325,7 @@ class DeepEncoder(ABC):
             settings = {k: v for k, v in card["settings"].items() if k in known}
             if settings.keys() != card["settings"].keys():
                 raise KeyError(f"settings {sorted(card['settings'].keys() - known)}")
+            settings = cls.settings_type.before | settings
             out = cls(ModelDomain.from_json(card["domain"]), cls.settings_type(**settings),
                       card["name"])  # fmt: skip
             out._network = out.build().eval()

@@ -54,12 +54,17 @@ def _joined(batches: list[Prepared]) -> Prepared:
 def sample_of(
     data: TrainingSet, rows: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Flux and ivar of a random choice of `rows`: at most 3,000, at most 128 MiB of flux."""
+    """Flux and ivar of a random choice of `rows`: those of `sample_rows`."""
+    return informative(*data.take(sample_rows(data, rows, seed)))
+
+
+def sample_rows(data: TrainingSet, rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """A random choice of `rows`, ascending: at most 3,000, at most 128 MiB of flux."""
     most = min(_SAMPLE_ROWS, max(1, _SAMPLE_BYTES // (4 * data.domain.n_pix)))
     if len(rows) > most:
         rng = np.random.default_rng(seed_of(seed, "sample"))
         rows = np.sort(rng.choice(rows, most, replace=False))
-    return informative(*data.take(rows))
+    return rows
 
 
 def informative(

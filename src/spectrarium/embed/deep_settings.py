@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, ClassVar, Self
 
 from ..domain.errors import UsageError
 
@@ -23,7 +23,11 @@ class DeepSettings:
     softening : least scatter, in units of the flux scale · unexplained : share of each pixel's
     variance that counts as scatter in the loss, so that bright spectra do not rule
     compile : compile the network, on CUDA only
+
+    before : what settings were where a model card is from before there were such
     """
+
+    before: ClassVar[dict[str, Any]] = {}
 
     latent: int = 16
     seed: int = 0

@@ -15,10 +15,10 @@ from torch.nn.functional import normalize
 from ..domain.errors import TransientError, UsageError
 from ..domain.progress import Progress, Silent
 from ..domain.units import C_KMS
-from .apart import turned_apart
+from .apart import changes_nearby, turned_apart
 from .augment import Strengths, augmented, noisier, shifted
 from .deep import DeepEncoder
-from .deep_data import informative, sample_of, training_set_of
+from .deep_data import informative, sample_rows, training_set_of
 from .deep_feed import Batch, seed_of
 from .deep_settings import DeepSettings
 from .deep_train import Split, split_by_object
@@ -33,6 +33,8 @@ FACET_WEIGHT = 1e-3
 """Factor on what is apart in distances: kept so that vectors can be decoded, not felt."""
 _LEAST_WITHIN = 1.0 / 30.0
 """Of an axis's variance, that counts as what views change, however little they do."""
+_LEAST_SNR, _LEAST_ERRORS = 0.1, 100
+"""S/N that is as good as none; spectra with errors that tell in what S/N shows."""
 _DRAWS, _VIEWED = 4, 1_000
 """Views of each of so many spectra from which is measured what they change."""
 
@@ -42,7 +44,9 @@ class PatchSettings(DeepSettings):
     """latent : components of a vector, `linear` of them (at most half) coefficients of a linear
     part, kept for reconstruction and left out of distances
     velocity_axes, noise_axes : directions of the summary in which velocity, and noise, move
-    spectra, left out of distances too; fewer where the summary is small
+    spectra, left out of distances too; fewer where the summary is small · snr_axes : directions
+    in which spectra differ from those like them as S/N does, the same; none where hardly any comes
+    with errors: what is estimated from pixels goes with the lines themselves
     components : of the linear part that spectra are freed of noise with, a quarter of the training
     spectra at most, as are those kept
 
@@ -56,10 +60,13 @@ class PatchSettings(DeepSettings):
     Δ ln λ; 0 = none), blur_pix, tilt, noise, floor, gap, spikes, scale
     """
 
+    before: ClassVar[dict[str, Any]] = {"snr_axes": 0}
+
     latent: int = 112
     linear: int = 48
     velocity_axes: int = 6
     noise_axes: int = 1
+    snr_axes: int = 2
     components: int = 48
     tokens: int = 32
     patch_kms: float = 9000.0
@@ -96,7 +103,8 @@ class PatchSettings(DeepSettings):
         for name in ("patch_kms", "continuum_kms", "temperature"):
             self._demand(name, "positive", getattr(self, name) > 0)
         for name in ("reconstruction", "variance_draws", "velocity_axes", "noise_axes",
-                     "velocity_kms", "redshift", "blur_pix", "tilt", "floor", "scale"):  # fmt: skip
+                     "snr_axes", "velocity_kms", "redshift", "blur_pix", "tilt", "floor",
+                     "scale"):  # fmt: skip
             self._demand(name, "at least 0", getattr(self, name) >= 0)
         for name in ("masked", "gap", "spikes"):
             self._demand(name, "from 0 to below 1", 0 <= getattr(self, name) < 1)
@@ -110,11 +118,12 @@ class PatchSettings(DeepSettings):
         return min(self.linear, self.components, self.latent // 2)
 
     @property
-    def apart(self) -> tuple[int, int]:
-        """Axes of the summary that velocity, and noise, are put apart on."""
+    def apart(self) -> tuple[int, int, int]:
+        """Axes of the summary that velocity, noise, and S/N are put apart on."""
         summary = self.latent - self.facets
         moved = self.velocity_axes if self.velocity_kms > 0 else 0
-        return min(moved, summary // 8), min(self.noise_axes, summary // 16)
+        return (min(moved, summary // 8), min(self.noise_axes, summary // 16),
+                min(self.snr_axes, summary // 16))  # fmt: skip
 
     @property
     def least_spectra(self) -> int:
@@ -143,9 +152,10 @@ class Patch(DeepEncoder):
     one object are to agree; different objects are to differ. The network sees spectra freed of
     noise: a linear part's model of each and what stands out of it beyond its noise, so that S/N
     is not among what it can tell them by. What else a view changes (flux calibration, resolution)
-    counts less in distances, and does not vanish; the directions in which velocity moves spectra
-    are put apart. They and a linear part follow the axes of distances in the vector: from all of
-    it spectra are decoded. Bears gaps and different coverage.
+    counts less in distances, and does not vanish; the directions in which velocity moves spectra,
+    and in which S/N goes with them among like ones, are put apart. They and a linear part follow
+    the axes of distances in the vector: from all of it spectra are decoded. Bears gaps and
+    different coverage.
     """
 
     kind: ClassVar[str] = "patch"
@@ -153,10 +163,10 @@ class Patch(DeepEncoder):
     limits: ClassVar[str] = (
         "For spectra like those it was trained on: same frame and kind of flux. Views of other "
         "velocity, S/N, resolution and slow flux calibration are trained to agree, which makes "
-        "these count less, not vanish; velocity is taken out of distances as far as it moves "
-        "spectra in few directions. A feature that "
-        "the linear part does not know is seen where it exceeds three sigma. Variances are NaN "
-        "unless noise draws are asked for, and then first-order estimates."
+        "these count less, not vanish; velocity, and what goes with S/N among like spectra that "
+        "have errors, are taken out of distances as far as few directions show them. A feature "
+        "that the linear part does not know is seen where it exceeds three sigma. Variances are "
+        "NaN unless noise draws are asked for, and then first-order estimates."
     )
     settings: PatchSettings
 
@@ -185,14 +195,17 @@ class Patch(DeepEncoder):
         """
         data = training_set_of(self.domain, data)
         rows = split_by_object(data, self.settings).train
-        flux, ivar = sample_of(data, rows, self.settings.seed)
+        sample = sample_rows(data, rows, self.settings.seed)
+        flux, ivar = informative(*data.take(sample))
 
         def blocks() -> Iterator[Block]:
             for i in range(0, len(flux), 256):
                 yield flux[i : i + 256], ivar[i : i + 256]
 
         most = max(2, min(len(rows) // 4, self.domain.n_pix // 4))
-        self.settings = replace(self.settings, components=min(self.settings.components, most))
+        told = np.count_nonzero(~data.estimated[sample]) >= _LEAST_ERRORS
+        self.settings = replace(self.settings, components=min(self.settings.components, most),
+                                snr_axes=self.settings.snr_axes if told else 0)  # fmt: skip
         chosen = FitSettings(n_components=self.settings.components, seed=self.settings.seed,
                              softening=self.settings.softening)  # fmt: skip
         progress = progress or Silent()
@@ -243,13 +256,16 @@ class Patch(DeepEncoder):
     def _measure(self, data: TrainingSet, split: Split) -> float:
         """Turn summaries to their own axes, then measure what distances and scores need."""
         network: Any = self.network
-        flux, ivar = sample_of(data, split.train, self.settings.seed)
+        rows = sample_rows(data, split.train, self.settings.seed)
+        flux, ivar = informative(*data.take(rows))
+        own = ~data.estimated[rows]
+        log_snr = np.log(np.maximum(data.snr[rows[own]], _LEAST_SNR))
         summary = self._vectors(flux, ivar)[0][:, : network.summarised].astype(np.float64)
         some = slice(None, None, -(-len(flux) // _VIEWED))
         few = flux[some], ivar[some]
-        velocity, noise = self.settings.apart
-        network.turn_to(turned_apart(summary, [(self._by_velocity(*few), velocity),
-                                               (self._by_noise(*few), noise)]),
+        moved = (self._by_velocity(*few), self._by_noise(*few),
+                 changes_nearby(summary[own], log_snr, data.objects[rows[own]]))  # fmt: skip
+        network.turn_to(turned_apart(summary, list(zip(moved, self.settings.apart, strict=True))),
                         summary.mean(axis=0))  # fmt: skip
         views, noises = self._moved(*few)
         with torch.no_grad():

@@ -99,6 +99,11 @@ class Spool:
         return np.ascontiguousarray(self._facts["snr"])
 
     @property
+    def estimated(self) -> NDArray[np.bool_]:
+        """(n,) True where noise was estimated from the flux, for want of errors."""
+        return np.asarray(self._facts["noise"] != _NOISE.index(NoiseSource.DELIVERED))
+
+    @property
     def index(self) -> NDArray[np.int64]:
         """(n,) positions in what was given, as the batches had them."""
         return np.ascontiguousarray(self._facts["index"])

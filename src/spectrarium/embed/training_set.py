@@ -9,6 +9,7 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
+from ..domain.derived import NoiseSource
 from .domain import ModelDomain
 from .prepare import Prepared
 
@@ -26,6 +27,11 @@ class TrainingSet(Protocol):
     @property
     def snr(self) -> NDArray[np.float64]:
         """(n,) median S/N per model pixel."""
+        ...
+
+    @property
+    def estimated(self) -> NDArray[np.bool_]:
+        """(n,) True where noise was estimated from the flux, for want of errors."""
         ...
 
     def __len__(self) -> int: ...
@@ -53,6 +59,8 @@ class InMemory:
         own = -1 - np.arange(len(batch)) if objects is None else objects
         self.objects = np.asarray(own, dtype=np.int64)
         self.snr = batch.snr
+        sources = batch.noise_source
+        self.estimated = np.array([s is not NoiseSource.DELIVERED for s in sources], np.bool_)
 
     def __len__(self) -> int:
         return len(self._batch)

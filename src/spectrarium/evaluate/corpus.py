@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..domain.derived import NoiseSource
 from ..domain.errors import UsageError
 from ..domain.spectrum import Spectrum
 from ..embed.domain import ModelDomain, SpectrumSummary
@@ -92,6 +93,8 @@ class Corpus:
 
 
 SNR, DATE = "log S/N within class", "mjd within class"
+ESTIMATED_SNR = "log S/N (estimated) within class"
+"""Where spectra come without errors: noise told from pixels goes with the lines themselves."""
 
 
 def snr_within_class(snr: NDArray[np.float64], label: NDArray[Any]) -> NDArray[np.float64]:
@@ -151,7 +154,9 @@ def corpus_of(
         return {k: np.asarray(v, np.float64)[rows] for k, v in values.items()}
 
     label = np.array([facts.label[i] for i in rows])
-    nuisances = {SNR: snr_within_class(batch.snr, label), **columns(facts.nuisances)}
+    given = np.mean([source is NoiseSource.DELIVERED for source in batch.noise_source])
+    nuisances = {SNR if given > 0.5 else ESTIMATED_SNR: snr_within_class(batch.snr, label),
+                 **columns(facts.nuisances)}  # fmt: skip
     if "mjd" in nuisances:
         nuisances[DATE] = within_class(nuisances["mjd"], label)
     return Corpus(
