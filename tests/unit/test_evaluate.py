@@ -41,7 +41,10 @@ def test_splits_are_frozen_and_by_object():
     assert [bool(x) for x in held_out_by_name(["miles", "sdss", "lamost"])] == [
         blake3(n).digest()[0] >= 154 for n in (b"miles", b"sdss", b"lamost")
     ]
-    assert numbered(["b", "a", "b"]).tolist() == [1, 0, 1]
+    one, two, again = numbered(["b", "a", "b"]).tolist()
+    assert one == again != two
+    assert numbered(["a", "c", "b"]).tolist()[::2] == [two, one], "others move no object"
+    assert min(one, two) >= 0
 
 
 # pools ----------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ class Effort:
 
     steps : of training a network · per_kind : oddities planted of each kind · raw : queries that
     raw pixels are asked · heads : tried for tags · trees : of the forest behind weirdness
-    tagged, weird : whether this method gets tags, and weirdness, for the first seed
+    tagged : whether this method gets tags, for the first seed · weird : whether weirdness
     """
 
     steps: int = 1_000
@@ -83,9 +83,8 @@ def judge(
     scale = encoder.metric_scale()
     search = retrieval.ByVectors(corpus, encoder.ref, code.vectors, scale)
     measures = retrieval.answers(task.questions, search, raw_only=False)
-    first = seed == 0
     forest = None
-    if effort.weird and first:
+    if effort.weird:
         forest = ForestSettings(trees=effort.trees, forests=1, seed=seed)
     scored = strange.outlier_scores(corpus, encoder, code.vectors, task.who, forest, progress)
     measures |= strange.found(task.who, scored)
@@ -98,7 +97,7 @@ def judge(
         corpus, lambda rows: felt(code.vectors[rows] * scale)
     )
     measures |= known
-    if effort.tagged and first:
+    if effort.tagged and seed == 0:
         report = tagged.tag_report(
             corpus, features_of(code, corpus, scale), seed, progress, effort.heads
         )

@@ -57,13 +57,15 @@ def _summary(results: list[Result], measure: str) -> Interval | None:
     return interval(found) if found else None
 
 
-def paired(evaluation: Evaluation, corpus: str, method: str, measure: str) -> Interval | None:
-    """Difference to PCA on the same spectra; None where it has no meaning."""
-    key = ("difference", corpus, method, measure)
+def paired(
+    evaluation: Evaluation, corpus: str, method: str, measure: str, other: str = "pca"
+) -> Interval | None:
+    """Difference to another method on the same spectra; None where it has no meaning."""
+    key = ("difference", corpus, method, measure, other)
     if key not in evaluation.intervals:
         mine = _measured(evaluation.of(corpus, method), measure)
-        theirs = _measured(evaluation.of(corpus, "pca"), measure)
-        apart = method in ("pca", CHANCE) or " coverage " in measure or measure.endswith(SURER)
+        theirs = _measured(evaluation.of(corpus, other), measure)
+        apart = method in (other, CHANCE) or " coverage " in measure or measure.endswith(SURER)
         apart = apart or not mine or not theirs or mine[0].statistic != "mean"
         evaluation.intervals[key] = None if apart else difference(mine, theirs)
     found: Interval | None = evaluation.intervals[key]
@@ -144,6 +146,10 @@ def markdown(evaluation: Evaluation) -> str:
         parts.append("Tags by S/N (share covered, 95 % binomial interval by object; **bold**: the "
                      "nominal value is excluded, Holm-corrected over the bins)\n\n"
                      + "\n".join([head, *coverage]))  # fmt: skip
+    kinds = list(_kind_rows(evaluation))
+    if kinds:
+        head = "| corpus | score | kind | encoder: recall at 1 % |\n|---|---|---|---|"
+        parts.append("Planted oddities by kind, mean of the seeds\n\n" + "\n".join([head, *kinds]))
     return "\n\n".join([*parts, conditions(evaluation)]) + "\n"
 
 
@@ -184,6 +190,20 @@ def _failures(evaluation: Evaluation) -> Iterator[str]:
         yield "What is not there, and why\n\n" + "\n".join(lines)
 
 
+def _kind_rows(evaluation: Evaluation) -> Iterator[str]:
+    for corpus in evaluation.corpora:
+        found: dict[tuple[str, str], dict[str, list[float]]] = {}
+        for method in evaluation.plan.encoders:
+            for result in evaluation.of(corpus, method):
+                for score, kinds in result.facts.get("recall_by_kind", {}).items():
+                    for kind, recall in kinds.items():
+                        by_method = found.setdefault((score, kind), {})
+                        by_method.setdefault(method, []).append(recall)
+        for (score, kind), recalls in found.items():
+            cells = [f"{method} {np.mean(values):.2f}" for method, values in recalls.items()]
+            yield f"| {corpus} | {score} | {kind.replace('_', ' ')} | {', '.join(cells)} |"
+
+
 def _coverage_rows(evaluation: Evaluation) -> Iterator[str]:
     for (corpus, method, _), result in sorted(evaluation.results.items()):
         for label, rows in result.facts.get("coverage", {}).items():
@@ -212,7 +232,7 @@ def conditions(evaluation: Evaluation) -> str:
     seeds, steps = _each(plan.seeds, plan.own_seeds), _each(effort.steps, plan.own_steps)
     lines = [
         f"Conditions. spectrarium {version('spectrarium')}, code {code_fingerprint()}; {seeds} "
-        "seeds (tags and weirdness: the first); intervals are 95 % bootstrap over objects and "
+        "seeds (tags: the first); intervals are 95 % bootstrap over objects and "
         "seeds, of coverage 95 % binomial; Δ is the paired "
         "difference to PCA, bold where it is an improvement beyond its interval, italic where it "
         "is a loss.",
@@ -260,9 +280,9 @@ def record(evaluation: Evaluation) -> dict[str, Any]:
             row: dict[str, Any] = {"corpus": corpus, "measure": measure}
             for method in methods:
                 found = summary(evaluation, corpus, method, measure)
-                change = paired(evaluation, corpus, method, measure)
                 row[method] = None if found is None else found.record() | {
-                    "minus_pca": None if change is None else change.record()
+                    name: None if change is None else change.record()
+                    for name, change in _changes(evaluation, corpus, method, measure)
                 }  # fmt: skip
             rows.append(row)
     plan = asdict(evaluation.plan)
@@ -278,6 +298,15 @@ def record(evaluation: Evaluation) -> dict[str, Any]:
         "missing": evaluation.missing, "rows": rows, "runs": runs,
     })  # fmt: skip
     return out
+
+
+def _changes(
+    evaluation: Evaluation, corpus: str, method: str, measure: str
+) -> Iterator[tuple[str, Interval | None]]:
+    """What a method's value is compared with: PCA's, and of nuisances what pixels tell."""
+    yield "minus_pca", paired(evaluation, corpus, method, measure)
+    if measure.startswith("R²"):
+        yield "minus_raw", paired(evaluation, corpus, method, measure, RAW)
 
 
 def _plain(value: Any) -> Any:

@@ -23,6 +23,8 @@ LEAST_IN_BIN = 50
 """Objects in a bin of S/N; smaller bins are merged."""
 _BINS = 5
 ROTATIONS = 5
+_ALSO = ("rv_kms",)
+"""No part of likeness, and yet a tag: what vectors keep apart is there for it."""
 SURER = "surer than right"
 """What a measure of classes ends with: probability said less share right; 0 is honest."""
 
@@ -87,8 +89,9 @@ def tag_report(
     training objects' spectra).
     """
     report = TagReport()
+    numbers = corpus.numbers | {k: v for k, v in corpus.nuisances.items() if k in _ALSO}
     wanted: dict[str, tuple[str, NDArray[Any]]] = {
-        name: ("number", values) for name, values in corpus.numbers.items()
+        name: ("number", values) for name, values in numbers.items()
     }
     if corpus.claimed_z is not None:  # stars and galaxies alike: all that a survey has a z for
         wanted["z of all"] = ("number", np.where(corpus.label == "SKY", np.nan, corpus.z))

@@ -1,0 +1,178 @@
+"""Writes what `spectrarium evaluate --out` recorded into the tables of `docs/science.md`.
+
+    python benchmarks/science/tables.py RECORD.json …
+
+Rows and columns that the records lack (ablations measured earlier) stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from spectrarium.evaluate.bootstrap import Interval
+from spectrarium.evaluate.table import better, number
+
+SCIENCE = Path(__file__).parents[2] / "docs" / "science.md"
+FIRST = ("precision", "MAE", "planted recall", "wrong z")
+"""Measures of the first table."""
+CONTINUUM = "planted recall@1% among stars: "
+Row = dict[str, Any]
+
+
+def interval(found: Row, key: str = "") -> Interval:
+    """What a record says of a value, or of its difference to PCA."""
+    return Interval(**(found[key] if key else found))
+
+
+def signed(value: float, measure: str) -> str:
+    """With its sign, also where it is nought."""
+    return ("+" if value >= 0 else "−") + number(abs(value), measure)
+
+
+def marked(text: str, verdict: int) -> str:
+    """Bold where better beyond the interval, italic where worse."""
+    return {1: f"**{text}**", -1: f"*{text}*"}.get(verdict, text)
+
+
+def ranged(found: Interval, measure: str) -> str:
+    """Value (low–high)."""
+    low, high = number(found.low, measure), number(found.high, measure)
+    return f"{number(found.value, measure)} ({low}–{high})"
+
+
+def first_cell(row: Row, method: str) -> str | None:
+    """A value and how it differs from PCA's; of PCA its interval. None: not in this record."""
+    if method not in row:
+        return None
+    measure, found = row["measure"], row[method]
+    if found is None:
+        return "–"
+    if method == "pca":
+        return ranged(interval(found), measure)
+    text = number(found["value"], measure)
+    if found["minus_pca"] is None:
+        return text
+    change = Interval(**found["minus_pca"])
+    return f"{text} {marked(signed(change.value, measure), better(measure, change))}"
+
+
+def plain(found: Row | None) -> Row | None:
+    """A record's value without what it is compared with."""
+    return found and {k: v for k, v in found.items() if k != "minus_pca"}
+
+
+def first_rows(record: Row) -> dict[tuple[str, ...], dict[str, str]]:
+    """Retrieval, labels and outliers."""
+    out = {}
+    for row in record["rows"]:
+        measure = row["measure"]
+        kept = measure.startswith(FIRST) and not (
+            measure.startswith(CONTINUUM) and not measure.endswith("combined")
+        )
+        if not kept:
+            continue
+        cells = {"objects": str(next(row[m]["n_objects"] for m in ("patch", "pca") if row[m]))}
+        for method in (k for k in row if k not in ("corpus", "measure")):
+            held = row | {method: plain(row[method])} if method == "pca" else row
+            cells[method] = first_cell(held, method) or "–"
+        out[row["corpus"], measure] = cells
+    return out
+
+
+def nuisance_rows(record: Row) -> dict[tuple[str, ...], dict[str, str]]:
+    """What should not decide likeness, by three spaces."""
+    out = {}
+    for row in record["rows"]:
+        measure = row["measure"]
+        if not measure.startswith("R² of "):
+            continue
+        cells = {m: ranged(Interval(**plain(row[m])), measure) if row[m] else "–"
+                 for m in ("raw pixels", "pca", "patch")}  # fmt: skip
+        change = Interval(**row["patch"]["minus_pca"])
+        gap = marked(signed(change.value, measure), better(measure, change))
+        low, high = signed(change.low, measure), signed(change.high, measure)
+        cells["patch − pca"] = f"{gap} ({low} … {high})"
+        out[row["corpus"], measure.removeprefix("R² of ")] = cells
+    return out
+
+
+def tag_rows(record: Row) -> dict[tuple[str, ...], dict[str, str]]:
+    """Errors and coverage of tags by two encoders."""
+    values = {(r["corpus"], r["measure"]): r for r in record["rows"]}
+    out: dict[tuple[str, ...], dict[str, str]] = {}
+    for run in record["runs"]:
+        if run["method"] not in ("pca", "patch"):
+            continue
+        for label, rows in run.get("coverage", {}).items():
+            whole = [r for r in rows if r["bin"] == "all"]
+            right = values.get((run["corpus"], f"tag {label} right"))
+            name = run["method"]
+            cells = out.setdefault((run["corpus"], label), {})
+            cells["objects"] = str(whole[0]["n_objects"])
+            cells[f"{name}: σ"] = (
+                f"{100 * right[name]['value']:.1f} % right" if right
+                else number(whole[0]["sigma"], label)
+            )  # fmt: skip
+            for row in whole:
+                cells[f"{name}: {row['nominal']:.0%}"] = f"{100 * row['share']:.1f}"
+    return out
+
+
+def rewritten(text: str, start: str, found: dict[tuple[str, ...], dict[str, str]]) -> str:
+    """The table whose head begins with `start`, its cells from `found` where that has them."""
+    lines = text.split("\n")
+    top = next(i for i, line in enumerate(lines) if line.startswith(start))
+    end = next(i for i in range(top, len(lines)) if not lines[i].startswith("|"))
+    heads = named([c.strip() for c in lines[top].strip("|").split("|")])
+    old = {}
+    for line in lines[top + 2 : end]:
+        cells = [c.strip() for c in line.strip("|").split("|")]
+        old[cells[0], cells[1]] = dict(zip(heads[2:], cells[2:], strict=True))
+    fresh = {corpus for corpus, _ in found}
+    order = [k for k in old if k in found or k[0] not in fresh]
+    for key in found:  # new rows come after the last of their corpus
+        if key not in old:
+            last = max((i for i, k in enumerate(order) if k[0] == key[0]), default=len(order) - 1)
+            order.insert(last + 1, key)
+    body = []
+    for key in order:
+        cells = old.get(key, {}) | found.get(key, {})
+        body.append("| " + " | ".join([*key, *(cells.get(h, "–") for h in heads[2:])]) + " |")
+    return "\n".join([*lines[: top + 2], *body, *lines[end:]])
+
+
+def named(heads: list[str]) -> list[str]:
+    """Heads, those of coverage with the encoder whose σ they follow."""
+    out, of = [], ""
+    for head in heads:
+        if head.endswith(": σ"):
+            of = head.removesuffix("σ")
+        out.append(of + head.replace(" ", "") if of and head.endswith("%") else head)
+    return out
+
+
+TABLES: tuple[tuple[str, Callable[[Row], dict[tuple[str, ...], dict[str, str]]]], ...] = (
+    ("| corpus | measure |", first_rows),
+    ("| corpus | quantity, probe |", nuisance_rows),
+    ("| corpus | label |", tag_rows),
+)
+
+
+def main(paths: list[str]) -> None:
+    """Rewrite the document from these records."""
+    text = SCIENCE.read_text(encoding="utf-8")
+    records = [json.loads(Path(p).read_text(encoding="utf-8")) for p in paths]
+    for start, rows_of in TABLES:
+        found: dict[tuple[str, ...], dict[str, str]] = {}
+        for record in records:
+            found |= rows_of(record)
+        text = rewritten(text, start, found)
+    SCIENCE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
