@@ -17,6 +17,7 @@ from spectrarium.embed.augment import (  # noqa: E402
     Strengths,
     augmented,
     blurred,
+    cropped,
     gapped,
     noisier,
     shifted,
@@ -34,6 +35,7 @@ from spectrarium.embed.patch import Patch, PatchSettings, contrast  # noqa: E402
 from spectrarium.embed.patch_net import PatchNetwork  # noqa: E402
 from spectrarium.embed.pca import PCA  # noqa: E402
 from spectrarium.embed.pca_fit import FitSettings  # noqa: E402
+from spectrarium.embed.prepare import flux_scale  # noqa: E402
 from spectrarium.embed.training_set import InMemory  # noqa: E402
 from spectrarium.embed.weights import arrays_of  # noqa: E402
 
@@ -455,3 +457,70 @@ def test_subtracted_continua_are_not_divided_by():
     values, there = network.patches(flux, ivar, network.linear(flux, ivar))
     assert there.all()
     assert float(values.abs().max()) < 1.5
+
+
+def test_what_is_cropped_is_as_if_no_more_had_been_observed():
+    rng = np.random.default_rng(21)
+    flux = rng.uniform(0.5, 3.0, (6, N_PIX)).astype(np.float32) * np.linspace(1, 4, N_PIX)
+    ivar = rng.uniform(1.0, 400.0, (6, N_PIX))
+    ivar[:, 40:60] = 0
+    ivar[5, :200] = 0
+    pair = (torch.tensor(np.where(ivar > 0, flux, 0.0), dtype=torch.float32),
+            torch.tensor(ivar, dtype=torch.float32))  # fmt: skip
+    start, stop = torch.full((6, 1), 0.25), torch.full((6, 1), 0.75)
+    for subtracted, kind in ((False, FluxKind.CALIBRATED), (True, FluxKind.CONTINUUM_SUBTRACTED)):
+        seen, weight = (a.numpy() for a in cropped(*pair, start, stop, subtracted=subtracted))
+        for i in range(6):
+            good = np.flatnonzero(ivar[i] > 0)
+            left = np.flatnonzero(weight[i])
+            first = int(0.25 * good.size)
+            np.testing.assert_array_equal(left, good[first : int(0.75 * good.size)])
+            scale = flux_scale(flux[i, left], ivar[i, left], kind)
+            np.testing.assert_allclose(seen[i, left], flux[i, left] / scale, rtol=0.1)
+            np.testing.assert_allclose(
+                seen[i, left] ** 2 * weight[i, left], flux[i, left] ** 2 * ivar[i, left], rtol=1e-4
+            )
+            assert not seen[i][weight[i] == 0].any()
+
+
+def test_a_crop_leaves_a_pixel_and_bears_nothing():
+    flux, ivar = torch.ones(3, N_PIX), torch.zeros(3, N_PIX)
+    ivar[0, 7] = 1.0
+    ivar[1] = 1.0
+    flux = torch.where(ivar > 0, flux, 0.0)
+    for a, b in ((0.0, 0.0), (1.0, 1.0), (0.5, 0.5), (0.999, 1.0)):
+        seen, weight = cropped(flux, ivar, torch.full((3, 1), a), torch.full((3, 1), b))
+        assert (weight > 0).sum(dim=1).tolist() == [1, 1, 0]
+        assert torch.isfinite(seen).all()
+        assert torch.isfinite(weight).all()
+
+
+def halves(n: int, seed: int, cover: np.ndarray) -> InMemory:
+    """Stars of two parameters, that lines everywhere follow, seen in the blue, the red or both."""
+    rng = np.random.default_rng(seed)
+    hot, rich = rng.uniform(0.0, 1.0, (2, n))
+    x = np.arange(N_PIX)[None]
+    flux = 1.0 + (hot[:, None] - 0.5) * (0.5 - x / N_PIX)
+    for j, at in enumerate(LINES):
+        depth = 0.6 * (hot if j % 2 else rich)
+        flux = flux * (1 - depth[:, None] * np.exp(-0.5 * ((x - at) / 3.5) ** 2))
+    flux = flux + 0.01 * rng.standard_normal(flux.shape)
+    seen = np.stack([x[0] < 150, x[0] >= 106, x[0] >= 0])[cover]
+    ivar = np.where(seen, 1e4, 0.0)
+    for i in range(n):
+        scale = flux_scale(flux[i][seen[i]], ivar[i][seen[i]])
+        flux[i], ivar[i] = flux[i] / scale * seen[i], ivar[i] * scale**2
+    return InMemory(DOMAIN, prepared(flux, ivar), np.arange(n))
+
+
+def test_a_star_seen_in_the_blue_is_found_in_the_red():
+    n = 150
+    found = {}
+    for crop in (0.0, 0.7):
+        model = Patch(DOMAIN, dataclasses.replace(TINY, epochs=25, crop=crop))
+        model.fit(halves(400, 31, np.arange(400) % 3), device="cpu")
+        blue, red = (compared(model, halves(n, 32, np.full(n, c))) for c in (0, 1))
+        gap = np.linalg.norm(blue[:, None] - red[None], axis=2)
+        found[crop] = np.median((gap < np.diag(gap)[:, None]).sum(axis=1))
+    assert found[0.7] < 0.12 * n, "of 150 seen in the red the same star is among the nearest"
+    assert found[0.7] < 0.6 * found[0.0]

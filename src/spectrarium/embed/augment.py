@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ..measure.noise import MAD_TO_SIGMA
+
 Pair = tuple[torch.Tensor, torch.Tensor]
 _LEAST = 1e-12
 
@@ -27,6 +29,9 @@ class Strengths:
     units of the mean flux, so that the best spectra too are seen noisy
     gap : largest share of the range that is lost · spikes : largest share of pixels hit
     scale : σ of ln of the overall factor
+    crop : largest share of a spectrum's range that a view lacks at its ends, its flux scale taken
+    from what is left as that of a spectrum which has no more · subtracted : flux whose continuum
+    was subtracted has a scale of its own
     """
 
     shift_pix: float = 0.0
@@ -38,6 +43,8 @@ class Strengths:
     gap: float = 0.0
     spikes: float = 0.0
     scale: float = 0.0
+    crop: float = 0.0
+    subtracted: bool = False
 
 
 def augmented(flux: torch.Tensor, ivar: torch.Tensor, by: Strengths) -> Pair:
@@ -65,6 +72,10 @@ def augmented(flux: torch.Tensor, ivar: torch.Tensor, by: Strengths) -> Pair:
         flux = spiked(flux, ivar, by.spikes * uniform[7])
     if by.gap > 0:
         flux, ivar = gapped(flux, ivar, by.gap)
+    if by.crop > 0:
+        kept = 1.0 - by.crop * torch.rand(n, 1, device=flux.device)
+        start = torch.rand(n, 1, device=flux.device) * (1.0 - kept)
+        flux, ivar = cropped(flux, ivar, start, start + kept, subtracted=by.subtracted)
     return torch.where(ivar > 0, flux, torch.zeros_like(flux)), ivar
 
 
@@ -155,3 +166,33 @@ def gapped(flux: torch.Tensor, ivar: torch.Tensor, most: float) -> Pair:
     some = (left > 0).any(dim=1, keepdim=True)
     left = torch.where(some, left, ivar)
     return torch.where(left > 0, flux, torch.zeros_like(flux)), left
+
+
+def cropped(
+    flux: torch.Tensor, ivar: torch.Tensor, start: torch.Tensor, stop: torch.Tensor, *,
+    subtracted: bool = False,
+) -> Pair:  # fmt: skip
+    """What is left between (n, 1) shares `start` and `stop` of the informative pixels, rescaled.
+
+    It is divided by the flux scale of what is left, as a spectrum is that has no more than this:
+    that of `prepare.flux_scale`. One pixel is left at least.
+    """
+    good = ivar > 0
+    rank = good.cumsum(dim=1)
+    total = rank[:, -1:]
+    first = torch.minimum((start * total).floor(), (total - 1).to(start.dtype))
+    last = torch.maximum((stop * total).floor(), first + 1)
+    good = good & (rank > first) & (rank <= last)
+    nothing = torch.full_like(flux, torch.nan)
+
+    def median(values: torch.Tensor) -> torch.Tensor:
+        return torch.where(good, values, nothing).nanmedian(dim=1, keepdim=True).values
+
+    level = median(flux)
+    if subtracted:
+        scale = MAD_TO_SIGMA * median((flux - level).abs())
+    else:
+        scale = torch.hypot(level, median(ivar).rsqrt())
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale))  # none left, or all of it zero
+    zero = torch.zeros_like(flux)
+    return torch.where(good, flux / scale, zero), torch.where(good, ivar * scale**2, zero)

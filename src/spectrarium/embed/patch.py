@@ -22,7 +22,7 @@ from .deep_data import informative, sample_rows, training_set_of
 from .deep_feed import Batch, seed_of
 from .deep_settings import DeepSettings
 from .deep_train import Split, split_by_object
-from .domain import ModelDomain
+from .domain import FluxKind, ModelDomain
 from .encoder import BatchFactory, Encoded, FitReport
 from .network import misfit
 from .patch_net import PatchNetwork
@@ -57,7 +57,7 @@ class PatchSettings(DeepSettings):
     temperature : of the contrast between spectra · reconstruction : weight of the decoder's loss
     variance_draws : noise realisations from which `encode` estimates variances; 0 = NaN instead
     Strengths of the augmentations, see `augment.Strengths`: velocity_kms (σ), redshift (largest
-    Δ ln λ; 0 = none), blur_pix, tilt, noise, floor, gap, spikes, scale
+    Δ ln λ; 0 = none), blur_pix, tilt, noise, floor, gap, spikes, scale, crop
     """
 
     before: ClassVar[dict[str, Any]] = {"snr_axes": 0}
@@ -88,6 +88,7 @@ class PatchSettings(DeepSettings):
     gap: float = 0.1
     spikes: float = 0.002
     scale: float = 0.03
+    crop: float = 0.0
     epochs: int = 60
     weight_decay: float = 0.05
     warm_up: float = 0.1
@@ -106,7 +107,7 @@ class PatchSettings(DeepSettings):
                      "snr_axes", "velocity_kms", "redshift", "blur_pix", "tilt", "floor",
                      "scale"):  # fmt: skip
             self._demand(name, "at least 0", getattr(self, name) >= 0)
-        for name in ("masked", "gap", "spikes"):
+        for name in ("masked", "gap", "spikes", "crop"):
             self._demand(name, "from 0 to below 1", 0 <= getattr(self, name) < 1)
         self._demand("noise", "at least 1", self.noise >= 1)
         self._demand("width", f"a multiple of 2 × {self.heads} heads",
@@ -141,7 +142,8 @@ class PatchSettings(DeepSettings):
             shift_pix=self.velocity_kms / domain.pixel_kms,
             far_pix=self.redshift * C_KMS / domain.pixel_kms, blur_pix=self.blur_pix,
             tilt=self.tilt, noise=self.noise, floor=self.floor, gap=self.gap, spikes=self.spikes,
-            scale=self.scale,
+            scale=self.scale, crop=self.crop,
+            subtracted=domain.flux_kind is FluxKind.CONTINUUM_SUBTRACTED,
         )  # fmt: skip
 
 

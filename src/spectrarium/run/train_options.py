@@ -13,6 +13,8 @@ from ..embed.grouping import GroupingRules, ProposedModel
 
 BEARS_GAPS = ("patch", "aion")
 """Encoders that may be trained on spectra of different coverage; others may say ``bears_gaps``."""
+WIDE_CROP = 0.7
+"""With any_coverage: largest share of a range that the views lack which a network learns from."""
 MAX_TRAIN = 2_000_000
 """Spectra of a group that a model learns from, unless asked otherwise; of more, a random choice."""
 
@@ -143,6 +145,8 @@ def settings_for(
         if options.latent is not None and options.latent > most:
             return f"too few spectra or pixels for {options.latent} components: at most {most}"
         return replace(settings, n_components=min(settings.n_components, most))
+    if options.any_coverage and hasattr(settings, "crop"):
+        settings = replace(settings, crop=settings.crop or WIDE_CROP)
     latent = latent_of(settings)
     if latent is not None and latent > group.domain.n_pix:
         return f"{latent} latents are more than the model's pixels"
