@@ -221,7 +221,8 @@ class Patch(DeepEncoder):
     def loss(self, network: Any, batch: Batch) -> torch.Tensor:
         """Contrast between objects over two views of each spectrum, plus masked reconstruction.
 
-        The reconstruction is of the spectrum as it was, from what a view with hidden tokens says.
+        The reconstruction is of the spectrum as it was: what a view with hidden tokens says, upon
+        the linear part of the whole.
         """
         twice = torch.cat([batch.flux, batch.flux]), torch.cat([batch.ivar, batch.ivar])
         flux, ivar = augmented(*twice, self._strengths)
