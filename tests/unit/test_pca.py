@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from embedding_cases import DOMAIN, N_PIX, linear_world, prepared
 
 from spectrarium.domain.errors import DataError, UsageError
 from spectrarium.domain.progress import Silent
+from spectrarium.embed.card import write_card
 from spectrarium.embed.encoder import encoder_named, encoder_names
 from spectrarium.embed.pca import PCA
 from spectrarium.embed.pca_fit import FitSettings
@@ -231,7 +233,8 @@ def test_damage_on_disk_is_noticed(tmp_path, damage):
     elif damage == "newer":
         card.write_text(text.replace('"layout": 1', '"layout": 99'))
     else:
-        card.write_text(text.replace('"weights_hash": "', '"weights_hash": "0'))
+        other = json.loads(text) | {"weights_hash": "0" * 64}
+        write_card(tmp_path / "m", other)
     with pytest.raises(DataError) as error:
         PCA.load(tmp_path / "m")
     assert error.value.code == expected.get(damage, "bad_model")
