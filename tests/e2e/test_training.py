@@ -595,6 +595,12 @@ def test_a_changed_card_is_refused_listed_and_made_anew(root):
     (listed,) = archive.models()
     assert "hash" in listed["damage"]
     assert listed["covered"] == N
+    loud = {k: v for k, v in said.items() if k != "card_hash"}  # as a version before would write
+    card.write_text(json.dumps(loud | {"domain": said["domain"] | {"flux_kind": "loud"}}))
+    for components in (None, 5):
+        with pytest.raises(DataError, match="'loud'") as caught:
+            embed(root, "pca", components=components)
+        assert (caught.value.code, caught.value.where) == ("bad_model", str(card))
     assert embed(root, "pca", components=4, refit=True).covered == N
     (again,) = sp.open(root).models()
     assert "damage" not in again

@@ -189,3 +189,79 @@ def test_arrays_with_any_name_keep_their_hash(tmp_path: Path):
     found, card = read_model(tmp_path / "m")
     assert weights_hash(found) == card["weights_hash"]
     assert card["card_hash"] == card_hash(card)
+
+
+# values that cannot be, in cards of before there was a hash
+
+
+def unguarded(folder: Path, **changes) -> Path:
+    edited(folder, **changes, card_hash=None)
+    return folder
+
+
+NONSENSE = [
+    {"domain__flux_kind": "loud"}, {"domain__telluric": 7}, {"domain__rest": ["z"]},
+    {"domain__rest": "z"}, {"domain__wave_min_aa": "blue"}, {"domain__wave_min_aa": -4000.0},
+    {"domain__wave_max_aa": float("inf")}, {"domain__wave_max_aa": float("nan")},
+    {"domain__n_pix": -400}, {"domain__n_pix": 400.5}, {"domain__n_pix": "400"},
+    {"domain__n_pix": 399}, {"domain__least_coverage": 2.0}, {"domain__resolution": [1.0]},
+    {"domain__resolution": "low"}, {"domain__resolution": [[], None]}, {"domain__frame": 5},
+    {"domain__scale_range_aa": [5000.0]}, {"domain__scale_range_aa": 5}, {"domain__frame": []},
+    {"domain__min_snr": "good"}, {"domain__medium_tolerance_kms": []}, {"domain": "wide"},
+    {"domain__preparation": "new"}, {"domain": []}, {"domain__invented": 1}, {"settings": []},
+    {"report__history": 5}, {"report": None}, {"report": 3}, {"domain": None}, {"name": None},
+    {"settings__invented": 1}, {"training": 3},
+]  # fmt: skip
+TO_PCA = [{"metric_power": "x"}, {"metric_power": []}, {"settings__clip": "x"}]
+TO_DENSE = [
+    {"settings__latent": 0}, {"settings__latent": "x"}, {"settings__latent": 2.5},
+    {"settings__latent": float("inf")}, {"settings__widths": 5}, {"settings__widths": ["x"]},
+    {"settings__held_out": 2}, {"settings__epochs": -1}, {"settings__pixels": 1e300},
+]  # fmt: skip
+
+
+def spelt(changes: list[dict]) -> list[str]:
+    return [f"{k}={v}" for c in changes for k, v in c.items()]
+
+
+@pytest.mark.parametrize("change", NONSENSE + TO_PCA, ids=spelt(NONSENSE + TO_PCA))
+def test_nonsense_in_a_card_of_pca_is_said(pca: PCA, tmp_path: Path, change: dict):
+    pca.save(tmp_path / "m")
+    error = refusal(PCA.load, unguarded(tmp_path / "m", **change))
+    assert error.code == "bad_model"
+    assert error.remedy or "damaged" in error.what
+
+
+@pytest.fixture(scope="module")
+def dense():
+    pytest.importorskip("torch")
+    from spectrarium.embed.dense import Dense, DenseSettings
+
+    model = Dense(DOMAIN, DenseSettings(latent=2, widths=(8,), epochs=1))
+    model.fit(lambda: [linear_world(80)[0]], device="cpu")
+    return model
+
+
+@pytest.mark.parametrize("change", NONSENSE + TO_DENSE, ids=spelt(NONSENSE + TO_DENSE))
+def test_nonsense_in_a_networks_card_is_said(dense, tmp_path: Path, change: dict):
+    dense.save(tmp_path / "m")
+    error = refusal(type(dense).load, unguarded(tmp_path / "m", **change))
+    fewer = change.get("domain__n_pix") == 399  # it is the weights that do not fit
+    assert error.code == ("wrong_architecture" if fewer else "bad_model")
+
+
+@pytest.mark.parametrize(
+    "change", [{"kind": "colour"}, {"head": "oracle"}, {"kind": None}, {"levels": [0.9]},
+               {"levels": 3}, {"scale": [0.0]}, {"scale": [0.0, "x", False]}, {"seed": "x"},
+               {"temperature": [1.0]}, {"chosen": 5}, {"classes": 5}, {"made": None}],
+    ids=str,
+)  # fmt: skip
+def test_nonsense_in_a_taggers_card_is_said(tagger, tmp_path: Path, change: dict):
+    folder = tmp_path / save_tagger(tagger, tmp_path, "tag.x", "1", {}, {})
+    assert refusal(load_tagger, unguarded(folder, **change)).code == "bad_model"
+
+
+def test_a_preparation_that_is_too_new_says_where(pca: PCA, tmp_path: Path):
+    pca.save(tmp_path / "m")
+    error = refusal(PCA.load, unguarded(tmp_path / "m", domain__preparation=99))
+    assert error.code == "newer_preparation"

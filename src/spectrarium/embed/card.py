@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..domain.errors import DataError, UsageError
 CARD = "card.json"
 LAYOUT = 1
 """Version of this directory layout; raised when a reader of the old one would go wrong."""
+_AGAIN = "copy the model again or train it again"
 _WORDS = ("name", "version", "training", "weights_hash", "encoder")
 
 
@@ -67,9 +69,34 @@ def read_card(directory: Path) -> dict[str, Any]:
         raise DataError(
             "model card does not match its own hash: it was changed since the model was saved",
             code="hash_mismatch", where=str(directory / CARD),
-            remedy="copy the model again or train it again",
+            remedy=_AGAIN,
         )  # fmt: skip
     return card
+
+
+@contextmanager
+def card_understood(directory: Path) -> Iterator[None]:
+    """For a block that makes a model of its card: what the card lacks, or cannot mean, is said.
+
+    Raises
+    ------
+    DataError : ``bad_model``, where a value is missing or of no sense; any other DataError of the
+        block, with where
+    """
+    try:
+        yield
+    except DataError as error:
+        error.where = error.where or str(directory / CARD)
+        raise
+    except KeyError as error:
+        raise DataError(f"model card lacks or misnames {error}", code="bad_model",
+                        where=str(directory / CARD), remedy=_AGAIN) from error  # fmt: skip
+    except UsageError as error:
+        raise DataError(f"model card says what cannot be: {error.what}", code="bad_model",
+                        where=str(directory / CARD), remedy=_AGAIN) from error  # fmt: skip
+    except (TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
+        raise DataError(f"model card says what cannot be: {error}", code="bad_model",
+                        where=str(directory / CARD), remedy=_AGAIN) from error  # fmt: skip
 
 
 def _parsed(directory: Path) -> dict[str, Any]:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.derived import ModelRef
-from ..domain.errors import DataError, UsageError
+from ..domain.errors import UsageError
 from ..domain.progress import Progress, Silent
-from .card import read_model, weights_hash, write_model
+from .card import card_understood, read_model, weights_hash, write_model
 from .domain import ModelDomain
 from .encoder import BatchFactory, Encoded, FitReport, check_device
 from .pca_fit import Block, FitSettings, Fitted, fit_pca, standard_loadings
@@ -185,20 +185,34 @@ class PCA:
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read back what `save` wrote; DataError if damaged."""
+        """Read back what `save` wrote.
+
+        Raises
+        ------
+        DataError : ``hash_mismatch`` or ``bad_model``: weights or card are damaged
+        """
         arrays, card = read_model(directory)
-        try:
+        with card_understood(directory):
+            if not all(isinstance(v, int | float) for v in card["settings"].values()):
+                raise ValueError("settings that are no numbers")
             out = cls(
                 ModelDomain.from_json(card["domain"]), FitSettings(**card["settings"]),
-                card["name"], card["metric_power"],
+                card["name"], float(card["metric_power"]),
             )  # fmt: skip
             report = dict(card["report"])
             out._report = FitReport(**report | {"history": tuple(report["history"])})
+            _check_shapes(arrays, out.domain.n_pix)
             out._adopt(arrays, card["training"], card["version"])
-        except (KeyError, TypeError) as error:
-            raise DataError(f"model card lacks or misnames {error}", code="bad_model",
-                            where=str(directory)) from error  # fmt: skip
         return out
+
+
+def _check_shapes(arrays: dict[str, NDArray[Any]], n_pix: int) -> None:
+    """That the weights are those of a model of so many pixels. Raises ValueError, KeyError."""
+    k = len(arrays["variances"])
+    expected = {"mean": (n_pix,), "components": (k, n_pix), "variances": (k,), "scatter": (n_pix,)}
+    for name, shape in expected.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name} is {arrays[name].shape}, the card's domain needs {shape}")
 
 
 def _informative(flux: NDArray[Any], ivar: NDArray[Any]) -> Block:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..domain.derived import NoiseSource
 from ..domain.errors import UsageError
 from ..domain.progress import Progress, Silent
-from ..embed.domain import ModelDomain, SpectrumSummary
+from ..embed.domain import SpectrumSummary
 from ..embed.encoder import Encoder, check_device, encoder_named, move
 from ..embed.grouping import GroupingRules, ProposedModel, propose_models
 from ..embed.prepare import Preparer
@@ -29,6 +29,7 @@ from .train_options import TrainOptions, least_spectra, settings_for
 from .trained import (
     Trained,
     chosen_by,
+    domain_of,
     encoder_of,
     install,
     load_model,
@@ -202,7 +203,7 @@ class _Run:
             schema = archive.dataset(f"embeddings/{name}").lance.schema
             there[name] = schema.field("vector").type.list_size
         for name, size in there.items():
-            domain = ModelDomain.from_json(model_card(archive, name)["domain"])
+            domain = domain_of(archive, name)
             if size != self.components and any(domain.covers(f)[0] for f in facts):
                 raise UsageError(
                     f"{name}, which is there already, has {size} components, not "
@@ -253,10 +254,8 @@ class _Run:
     ) -> Refused:
         """Why those that no trained model encoded were left out."""
         archive = self.writer.archive
-        domains = [
-            ModelDomain.from_json(model_card(archive, m.name)["domain"])
-            for m in trained_models(archive, self.encoder)
-        ] if len(rest) else []  # fmt: skip
+        models = trained_models(archive, self.encoder) if len(rest) else []
+        domains = [domain_of(archive, m.name) for m in models]
         out: Refused = []
         for i in rest:
             row = int(rows[i])

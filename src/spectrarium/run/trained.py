@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from ..domain.errors import DataError, UsageError
-from ..embed.card import CARD, move_over, read_card, write_card
+from ..embed.card import CARD, card_understood, move_over, read_card, write_card
+from ..embed.domain import ModelDomain
 from ..embed.encoder import Encoder, encoder_named
 from ..store.archive import Archive, Rows
 from ..store.writer import Writer
@@ -171,6 +172,13 @@ def model_card(archive: Archive, name: str) -> dict[str, Any]:
         raise DataError("the model's folder or its card is gone", code="no_model",
                         where=str(directory / CARD),
                         remedy="copy it back, or train the model again") from None  # fmt: skip
+
+
+def domain_of(archive: Archive, name: str) -> ModelDomain:
+    """What a model covers, as its card says. Raises DataError as `model_card`."""
+    card = model_card(archive, name)
+    with card_understood(model_dir(archive, name)):
+        return ModelDomain.from_json(card["domain"])
 
 
 def model_records(archive: Archive) -> list[dict[str, Any]]:
