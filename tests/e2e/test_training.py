@@ -584,7 +584,9 @@ def test_a_changed_card_is_refused_listed_and_made_anew(root):
     card = Path(record["path"]) / "card.json"
     assert PCA.load(card.parent).ref.model_id == record["model_id"]
     said = json.loads(card.read_text())
-    assert said["trained"]["split"] == "nothing is held out"
+    assert said["trained"]["split"] == said["data"]["split"] == "nothing is held out"
+    assert said["trained"]["objects"] == said["data"]["train_objects"] == N // 2
+    assert "1.5″" in said["trained"]["objects_are"]
     wider = said["domain"] | {"wave_min_aa": said["domain"]["wave_min_aa"] - 1.0}
     card.write_text(json.dumps(said | {"domain": wider}))
     for use in (lambda: embed(root, "pca"), lambda: archive.model_card(record["name"]),

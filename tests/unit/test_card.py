@@ -242,6 +242,13 @@ def dense():
     return model
 
 
+def test_all_encoders_cards_say_the_same_things(pca: PCA, dense):
+    ours, theirs = pca.card, dense.card
+    assert theirs.keys() <= ours.keys()
+    for part in ("data", "metrics", "report"):
+        assert theirs[part].keys() <= ours[part].keys()
+
+
 @pytest.mark.parametrize("change", NONSENSE + TO_DENSE, ids=spelt(NONSENSE + TO_DENSE))
 def test_nonsense_in_a_networks_card_is_said(dense, tmp_path: Path, change: dict):
     dense.save(tmp_path / "m")

@@ -24,6 +24,7 @@ from ..store.archive import Archive, Rows
 from ..store.writer import Writer, open_writer
 from .encoding import covered_by, encode, held, parts_folder, store
 from .groups import MAX_REFUSED, Refused, counted, free_name, in_groups, summaries
+from .objects import OBJECTS_ARE, objects_of
 from .preparing import prepared
 from .train_options import TrainOptions, least_spectra, settings_for
 from .trained import (
@@ -287,10 +288,12 @@ class _Run:
         model = self.kind(group.domain, settings, name=name)  # type: ignore[call-arg]
         training = members[:: max(1, -(-len(members) // MAX_TRAIN))]
         preparer = Preparer(model.domain)
+        ordered = np.sort(training)
+        objects = objects_of(archive, ordered)
         with Spool(model.domain, archive.root) as kept:
             self.progress.start(f"preparing {name}", len(training))
             for batch, chunk, _ in prepared(archive, preparer, training):
-                kept.add(batch)
+                kept.add(batch, objects[np.searchsorted(ordered, chunk[batch.index])])
                 self.progress.advance(len(chunk))
             least = least_spectra(self.encoder, settings)
             if len(kept) < least:
@@ -298,12 +301,13 @@ class _Run:
                 return [(int(row), why) for row in members]
             self.progress.start(f"fitting {name}", None)
             model.fit(kept, self.progress)
-            trained_on = len(kept)
+            trained_on, seen = len(kept), len(np.unique(kept.objects))
         staged = archive.root / "models" / f".{name}.staged"
         shutil.rmtree(staged, ignore_errors=True)
         model.save(staged)
         install(archive, staged, model.ref.model_id, {
-            "archive_version": archive.version, "spectra": trained_on, "filter": self.where,
+            "archive_version": archive.version, "spectra": trained_on, "objects": seen,
+            "objects_are": OBJECTS_ARE, "filter": self.where,
             "preparation": group.domain.preparation, "device": "cpu",
             "split": "nothing is held out",
         })  # fmt: skip
