@@ -28,6 +28,7 @@ from spectrarium.embed import encoder as encoders
 from spectrarium.embed.card import write_model
 from spectrarium.embed.domain import ModelDomain, SpectrumSummary
 from spectrarium.embed.encoder import Encoded
+from spectrarium.embed.pca import PCA
 from spectrarium.embed.prepare import Preparer
 from spectrarium.run import encoding, preparing, spooling
 from spectrarium.run.embedding import embed
@@ -574,6 +575,38 @@ def test_a_damaged_model_is_refused_and_trained_anew(root, fake):
     shutil.rmtree(root / "models" / group.model)
     (record,) = sp.open(root).models()
     assert "gone" in record["damage"]
+
+
+def test_a_changed_card_is_refused_listed_and_made_anew(root):
+    embed(root, "pca", components=4)
+    archive = sp.open(root)
+    (record,) = archive.models()
+    card = Path(record["path"]) / "card.json"
+    assert PCA.load(card.parent).ref.model_id == record["model_id"]
+    said = json.loads(card.read_text())
+    assert said["trained"]["split"] == said["data"]["split"] == "nothing is held out"
+    assert said["trained"]["objects"] == said["data"]["train_objects"] == N // 2
+    assert "1.5″" in said["trained"]["objects_are"]
+    wider = said["domain"] | {"wave_min_aa": said["domain"]["wave_min_aa"] - 1.0}
+    card.write_text(json.dumps(said | {"domain": wider}))
+    for use in (lambda: embed(root, "pca"), lambda: archive.model_card(record["name"]),
+                lambda: archive.similar("s3")):  # fmt: skip
+        with pytest.raises(DataError) as caught:
+            use()
+        assert (caught.value.code, caught.value.where) == ("hash_mismatch", str(card))
+    (listed,) = archive.models()
+    assert "hash" in listed["damage"]
+    assert listed["covered"] == N
+    loud = {k: v for k, v in said.items() if k != "card_hash"}  # as a version before would write
+    card.write_text(json.dumps(loud | {"domain": said["domain"] | {"flux_kind": "loud"}}))
+    for components in (None, 5):
+        with pytest.raises(DataError, match="'loud'") as caught:
+            embed(root, "pca", components=components)
+        assert (caught.value.code, caught.value.where) == ("bad_model", str(card))
+    assert embed(root, "pca", components=4, refit=True).covered == N
+    (again,) = sp.open(root).models()
+    assert "damage" not in again
+    assert again["model_id"] == record["model_id"]
 
 
 def test_two_trainings_of_one_name_do_not_meet(root, fake):

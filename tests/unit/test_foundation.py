@@ -13,6 +13,7 @@ from safetensors.torch import save_file  # noqa: E402
 
 from spectrarium.domain.derived import NoiseSource  # noqa: E402
 from spectrarium.domain.errors import DataError, UsageError  # noqa: E402
+from spectrarium.embed.card import read_card, write_card  # noqa: E402
 from spectrarium.embed.domain import ModelDomain  # noqa: E402
 from spectrarium.embed.encoder import encoder_named  # noqa: E402
 from spectrarium.embed.foundation import Aion, SpecFormer, WeightsSettings, bridge  # noqa: E402
@@ -190,6 +191,32 @@ def test_no_weights_no_overlap_no_guess(tmp_path):
     with pytest.raises(UsageError) as caught:
         SpecFormer(ModelDomain(15_100.0, 17_000.0, 4000), WeightsSettings("x"))
     assert caught.value.code == "other_grid"
+
+
+@pytest.mark.parametrize(
+    "change", [{"settings": {"batch": 0}}, {"settings": {"weights": 5}}, {"settings": []},
+               {"settings": {"invented": 1}}, {"network": {}}, {"network": 5}, {"domain": {}},
+               {"domain": DOMAIN.to_json() | {"flux_kind": "loud"}},
+               {"domain": DOMAIN.to_json() | {"n_pix": 1300}}],
+    ids=str,
+)  # fmt: skip
+def test_nonsense_in_a_card_is_said(specformer_file, tmp_path, change):
+    model, _ = fitted(SpecFormer, specformer_file[0])
+    model.save(tmp_path / "model")
+    write_card(tmp_path / "model", read_card(tmp_path / "model") | change)
+    with pytest.raises(DataError) as caught:
+        SpecFormer.load(tmp_path / "model")
+    assert caught.value.code == "bad_model"
+    assert str(tmp_path / "model") in caught.value.where
+
+
+def test_weights_that_are_gone_are_the_users_to_put_back(specformer_file, tmp_path):
+    model, _ = fitted(SpecFormer, specformer_file[0])
+    model.save(tmp_path / "model")
+    specformer_file[0].unlink()
+    with pytest.raises(UsageError) as caught:
+        SpecFormer.load(tmp_path / "model")
+    assert caught.value.code == "no_weights"
 
 
 def test_a_constant_component_counts_nothing_and_vectors_come_back():

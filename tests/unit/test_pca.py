@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -10,10 +12,12 @@ from embedding_cases import DOMAIN, N_PIX, linear_world, prepared
 
 from spectrarium.domain.errors import DataError, UsageError
 from spectrarium.domain.progress import Silent
+from spectrarium.embed.card import write_card, write_model
 from spectrarium.embed.encoder import encoder_named, encoder_names
 from spectrarium.embed.pca import PCA
 from spectrarium.embed.pca_fit import FitSettings
 from spectrarium.embed.spool import Spool
+from spectrarium.embed.training_set import InMemory
 
 
 def fitted(batch, k=3, **settings) -> PCA:
@@ -212,6 +216,63 @@ def test_save_and_load_give_the_same_model(tmp_path):
         fitted(batch, k=2).save(tmp_path / "m")
 
 
+def test_the_card_says_what_it_learnt_from_and_how_well_it_fits(tmp_path):
+    batch, _, _ = linear_world(700)
+    model = PCA(DOMAIN, FitSettings(n_components=3))
+    report = model.fit(InMemory(DOMAIN, batch, np.arange(700) // 2))
+    model.save(tmp_path / "m")
+    card = json.loads((tmp_path / "m" / "card.json").read_text())
+    data, metrics = card["data"], card["metrics"]
+    assert (data["spectra"], data["train_spectra"], data["held_out_spectra"]) == (700, 700, 0)
+    assert (data["train_objects"], data["held_out_objects"]) == (350, 0)
+    assert data["split"] == "nothing is held out"
+    expected = np.percentile(batch.snr, [5, 50, 95])
+    np.testing.assert_allclose(data["snr_percentiles_5_50_95"], expected)
+    low, middle, high = metrics["training_chi2_percentiles_5_50_95"]
+    assert 0.7 < low < 0.9 < middle < 1.05 < high < 1.2, "400 pixels of known noise and a floor"
+    assert metrics["held_out_loss"] is None
+    assert metrics["variance_explained"] == report.variance_explained > 0.9
+    assert metrics["best_epoch"] == report.n_passes - 1 == len(card["history"]) - 1
+    assert metrics["converged"]
+    assert card["parameters"] == N_PIX * 5 + 3
+    assert card["device"].startswith("cpu")
+    assert card["seconds"] > 0
+    assert "Linear" in card["limits"]
+    assert card["version"] == version("spectrarium")
+    again = PCA.load(tmp_path / "m")
+    again.save(tmp_path / "copy")
+    assert json.loads((tmp_path / "copy" / "card.json").read_text()) == card
+
+
+def test_the_card_claims_nothing_that_it_was_not_told():
+    batch, _, _ = linear_world(60)
+    nothing = dataclasses.replace(batch, snr=np.full(60, np.nan))
+    model = fitted(nothing)
+    assert model.card["data"]["train_objects"] is None
+    assert model.card["data"]["snr_percentiles_5_50_95"] is None
+    one_by_one = PCA(DOMAIN, FitSettings(n_components=3))
+    one_by_one.fit(lambda: (batch[i : i + 1] for i in range(60)))
+    np.testing.assert_allclose(
+        one_by_one.card["metrics"]["training_chi2_percentiles_5_50_95"],
+        fitted(batch).card["metrics"]["training_chi2_percentiles_5_50_95"], rtol=1e-3,
+    )  # fmt: skip
+    with pytest.raises(UsageError) as unfitted:
+        _ = PCA(DOMAIN).card
+    assert unfitted.value.code == "unfitted"
+
+
+def test_a_card_of_before_it_said_so_much_still_loads(tmp_path):
+    model = fitted(linear_world(60)[0])
+    card = {k: v for k, v in model.card.items()
+            if k not in ("data", "metrics", "history", "limits", "device", "seconds",
+                         "parameters")}  # fmt: skip
+    write_model(tmp_path / "m", model._state, card)
+    again = PCA.load(tmp_path / "m")
+    assert again.ref == model.ref
+    assert "limits" not in again.card
+    assert again.save(tmp_path / "copy") == model.ref
+
+
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "card", "card_hash", "newer"])
 def test_damage_on_disk_is_noticed(tmp_path, damage):
     fitted(linear_world(100)[0]).save(tmp_path / "m")
@@ -231,7 +292,8 @@ def test_damage_on_disk_is_noticed(tmp_path, damage):
     elif damage == "newer":
         card.write_text(text.replace('"layout": 1', '"layout": 99'))
     else:
-        card.write_text(text.replace('"weights_hash": "', '"weights_hash": "0'))
+        other = json.loads(text) | {"weights_hash": "0" * 64}
+        write_card(tmp_path / "m", other)
     with pytest.raises(DataError) as error:
         PCA.load(tmp_path / "m")
     assert error.value.code == expected.get(damage, "bad_model")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..domain.derived import ModelRef
 from ..domain.errors import DataError, UsageError
 from ..domain.progress import Progress, Silent
-from .card import read_model, weights_hash, write_model
+from .card import card_understood, read_model, weights_hash, write_model
 from .deep_data import informative, sample_of, training_set_of
 from .deep_feed import Batch, seed_of, shuffled
 from .deep_measure import excess_variance, weighted_chi2
@@ -320,7 +320,7 @@ class DeepEncoder(ABC):
                 f"model is of encoder {card.get('encoder')!r}, not {cls.kind!r}",
                 code="wrong_encoder", where=str(directory), remedy="load it with its own encoder",
             )  # fmt: skip
-        try:
+        with card_understood(directory):
             known = {f.name for f in fields(cls.settings_type)}
             settings = {k: v for k, v in card["settings"].items() if k in known}
             if settings.keys() != card["settings"].keys():
@@ -328,12 +328,11 @@ class DeepEncoder(ABC):
             settings = cls.settings_type.before | settings
             out = cls(ModelDomain.from_json(card["domain"]), cls.settings_type(**settings),
                       card["name"])  # fmt: skip
-            out._network = out.build().eval()
+            with memory_guard(out.device, "building the network"):
+                out._network = out.build().eval()
             load_into(out._network, arrays, str(directory))
             out._adopt(card)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"model card lacks or misnames {error}", code="bad_model",
-                            where=str(directory)) from error  # fmt: skip
+            _ = out.report  # none in the card is found out here, not when it is asked for
         return out
 
 

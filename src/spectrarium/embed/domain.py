@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from numbers import Integral, Real
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -335,7 +336,11 @@ class ModelDomain:
     def from_json(cls, record: dict[str, Any]) -> Self:
         """The domain of a model card; those written before there were versions are of version 1.
 
-        Raises DataError (newer_preparation) if this program cannot prepare spectra like that.
+        Raises
+        ------
+        DataError : this program cannot prepare spectra like that (``newer_preparation``)
+        UsageError : a value that no domain has (``bad_choice``, ``bad_domain``)
+        KeyError, TypeError, ValueError : values that are missing or of another form
         """
         low, high = record["resolution"]
         window = record["scale_range_aa"]
@@ -345,14 +350,29 @@ class ModelDomain:
                 f"the model wants spectra prepared by version {preparation}, this program knows "
                 f"{PREPARATION}", code="newer_preparation", remedy="upgrade spectrarium",
             )  # fmt: skip
+        _check_record(record)
         return cls(**record | {
-            "flux_kind": FluxKind(record["flux_kind"]),
+            "flux_kind": choice(FluxKind, record["flux_kind"], "flux_kind"),
             "resolution": (low, math.inf if high is None else high),
             "scale_range_aa": None if window is None else (window[0], window[1]),
             "preparation": preparation,
-            "telluric": Telluric(record.get("telluric", "keep")),
-            "rest": Rest(record.get("rest", "none")),
+            "telluric": choice(Telluric, record.get("telluric", "keep"), "telluric"),
+            "rest": choice(Rest, record.get("rest", "none"), "rest"),
         })  # fmt: skip
+
+
+def _check_record(record: dict[str, Any]) -> None:
+    """That what is a number in a domain is one in its record. Raises ValueError."""
+    values = [(name, record[name]) for name in ("wave_min_aa", "wave_max_aa", "least_coverage")]
+    values += [("resolution", record["resolution"][0])]
+    values += [("scale_range_aa", v) for v in record["scale_range_aa"] or ()]
+    optional = [("resolution", record["resolution"][1])]
+    optional += [(name, record.get(name)) for name in ("min_snr", "medium_tolerance_kms")]
+    for name, value in (*values, *((n, v) for n, v in optional if v is not None)):
+        if not (isinstance(value, Real) and math.isfinite(value)):
+            raise ValueError(f"{name} is {value!r}, not a finite number")
+    if not isinstance(record["n_pix"], Integral) or not isinstance(record["frame"], str):
+        raise ValueError(f"n_pix is {record['n_pix']!r}, frame {record['frame']!r}")
 
 
 def overlap_fraction(low: float, high: float, a: float, b: float) -> float:

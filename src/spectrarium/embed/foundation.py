@@ -8,6 +8,7 @@ explanations and residuals have something to decode with).
 from __future__ import annotations
 
 import json
+import os
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from ..domain.derived import ModelRef
 from ..domain.errors import DataError, UsageError
 from ..domain.progress import Progress, Silent
-from .card import read_model, weights_hash, write_model
+from .card import card_understood, read_model, weights_hash, write_model
 from .device import describe, device_named, memory_guard
 from .domain import ModelDomain, overlap_fraction
 from .encoder import Encoded, FitReport
@@ -44,6 +45,15 @@ class WeightsSettings:
 
     weights: str = ""
     batch: int = 16
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.batch, int) and self.batch >= 1):
+            raise UsageError(f"batch is {self.batch!r}, it must be a whole number of at least 1",
+                             code="bad_fit", remedy="choose another batch")  # fmt: skip
+        if not isinstance(self.weights, str | os.PathLike):
+            raise UsageError(f"weights is {self.weights!r}, it must be a path", code="bad_fit",
+                             remedy="name a local file or folder")  # fmt: skip
+        object.__setattr__(self, "weights", os.fspath(self.weights))  # as JSON has it
 
 
 class Pretrained(ABC):
@@ -235,13 +245,14 @@ class Pretrained(ABC):
         UsageError : the weights are gone (``no_weights``)
         """
         arrays, card = read_model(directory)
-        try:
-            out = cls(ModelDomain.from_json(card["domain"]), cls._settings(card), card["name"])
-            out._readout = Readout.of(arrays)
-            digest, training, code = card["network"]["blake3"], card["training"], card["version"]
-        except (KeyError, TypeError) as error:
-            raise DataError(f"model card lacks or misnames {error}", code="bad_model",
-                            where=str(directory)) from error  # fmt: skip
+        with card_understood(directory):
+            domain, settings = ModelDomain.from_json(card["domain"]), cls._settings(card)
+            name, training, code = card["name"], card["training"], card["version"]
+            digest, readout = card["network"]["blake3"], Readout.of(arrays)
+            if readout.scatter.shape != (domain.n_pix,):
+                raise ValueError(f"{domain.n_pix} pixels, the read-out has {readout.scatter.size}")
+        out = cls(domain, settings, name)
+        out._readout = readout
         if out._weights_digest() != digest:
             raise DataError(
                 "the network's weights changed since the model was made", code="weights_changed",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -11,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.derived import ModelRef
-from ..domain.errors import DataError, UsageError
+from ..domain.errors import UsageError
 from ..domain.progress import Progress, Silent
-from .card import read_model, weights_hash, write_model
+from .card import card_understood, read_model, weights_hash, write_model
 from .domain import ModelDomain
 from .encoder import BatchFactory, Encoded, FitReport, check_device
 from .pca_fit import Block, FitSettings, Fitted, fit_pca, standard_loadings
@@ -21,6 +23,14 @@ from .posterior import F4, LinearModel
 
 _BLOCK = 256
 """Spectra solved at a time: 256 × 4000 pixels × a few float32 arrays stay in cache and memory."""
+_JUDGED = 500
+"""Training spectra, evenly spread, whose χ² the card gives."""
+LIMITS = (
+    "For spectra like those it was trained on: same range, frame and kind of flux. Linear: lines "
+    "that move, broaden or saturate take many components, and what is rare among the training "
+    "spectra stays in the residual. Variances of vectors are those that independent noise of the "
+    "given size leaves, and say nothing of what the components cannot show."
+)
 
 
 class PCA:
@@ -44,6 +54,7 @@ class PCA:
         self._model: LinearModel | None = None
         self._ref: ModelRef | None = None
         self._report: FitReport | None = None
+        self._card: dict[str, Any] = {}
 
     @property
     def ref(self) -> ModelRef:
@@ -58,6 +69,17 @@ class PCA:
         if self._report is None:
             raise _unfitted()
         return self._report
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """What the model card says: data, split, settings, history, metrics, limits, device.
+
+        Nothing is held out: `metrics` are of training spectra; `history` is the change of the model
+        by each pass.
+        """
+        if not self._card:
+            raise _unfitted()
+        return self._card | {"metric_power": self.metric_power}
 
     @property
     def mean(self) -> NDArray[np.float32]:
@@ -97,10 +119,16 @@ class PCA:
         UsageError : too many components for memory, batches on another grid, or another device
         """
         check_device("pca", device)
+        started, passes = time.monotonic(), 0
+        snr: list[NDArray[np.float64]] = []
 
         def checked() -> Iterator[Block]:
+            nonlocal passes
+            passes += 1
             for batch in data():
                 self._check(batch.flux, batch.ivar)
+                if passes == 1:
+                    snr.append(batch.snr)
                 for start in range(0, len(batch), _BLOCK):
                     rows = slice(start, start + _BLOCK)
                     yield _informative(batch.flux[rows], batch.ivar[rows])
@@ -117,7 +145,48 @@ class PCA:
             training=f"{fitted.n_spectra} spectra, {len(fitted.history)} passes",
             code_version=version("spectrarium"),
         )
+        self._card = self._new_card(data, np.concatenate(snr), time.monotonic() - started)
         return self._report
+
+    def _new_card(
+        self, data: BatchFactory, snr: NDArray[np.float64], seconds: float
+    ) -> dict[str, Any]:
+        report, ref = self.report, self.ref
+        n, history = report.n_spectra, list(report.history)
+        objects = getattr(data, "objects", None)
+        return {
+            "encoder": "pca", "name": ref.name, "version": ref.version,
+            "weights_hash": ref.weights_hash, "training": ref.training,
+            "domain": self.domain.to_json(), "metric_power": self.metric_power,
+            "settings": asdict(self.settings), "report": asdict(report) | {"history": history},
+            "data": {
+                "spectra": n, "train_spectra": n, "held_out_spectra": 0,
+                "train_objects": None if objects is None else len(np.unique(objects)),
+                "held_out_objects": 0, "split": "nothing is held out",
+                "snr_percentiles_5_50_95": _percentiles(snr),
+            },
+            "history": history,
+            "metrics": {
+                "best_epoch": len(history) - 1, "converged": report.converged,
+                "variance_explained": report.variance_explained, "held_out_loss": None,
+                "training_chi2_percentiles_5_50_95": self._chi2(data, n),
+            },
+            "limits": LIMITS, "device": f"cpu, numpy {np.__version__}", "seconds": seconds,
+            "parameters": sum(a.size for a in self._state.values()),
+        }  # fmt: skip
+
+    def _chi2(self, data: BatchFactory, n: int) -> list[float] | None:
+        """Percentiles of χ² per degree of freedom over some of the `n` training spectra."""
+        step, at = max(1, n // _JUDGED), 0
+        found = [np.empty(0)]
+        for batch in data():
+            rows = np.arange(-at % step, len(batch), step)
+            at += len(batch)
+            if len(rows):
+                out = self.encode(*_informative(batch.flux[rows], batch.ivar[rows]))
+                free = out.n_pix - out.n_fit
+                found.append(out.chi2[free > 0] / free[free > 0])
+        return _percentiles(np.concatenate(found))
 
     def _adopt(self, state: dict[str, NDArray[Any]], training: str, code_version: str) -> None:
         self._state = state
@@ -172,39 +241,52 @@ class PCA:
 
     def save(self, directory: Path) -> ModelRef:
         """Write ``NAME.npy`` and ``card.json`` into a new directory."""
-        report, ref = self.report, self.ref
-        card = {
-            "encoder": "pca", "name": ref.name, "version": ref.version,
-            "weights_hash": ref.weights_hash, "training": ref.training,
-            "domain": self.domain.to_json(), "metric_power": self.metric_power,
-            "settings": {s: getattr(self.settings, s) for s in FitSettings.__slots__},
-            "report": {s: getattr(report, s) for s in FitReport.__slots__},
-        }  # fmt: skip
-        write_model(directory, self._state, card)
-        return ref
+        write_model(directory, self._state, self.card)
+        return self.ref
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read back what `save` wrote; DataError if damaged."""
+        """Read back what `save` wrote.
+
+        Raises
+        ------
+        DataError : ``hash_mismatch`` or ``bad_model``: weights or card are damaged
+        """
         arrays, card = read_model(directory)
-        try:
+        with card_understood(directory):
+            if not all(isinstance(v, int | float) for v in card["settings"].values()):
+                raise ValueError("settings that are no numbers")
             out = cls(
                 ModelDomain.from_json(card["domain"]), FitSettings(**card["settings"]),
-                card["name"], card["metric_power"],
+                card["name"], float(card["metric_power"]),
             )  # fmt: skip
             report = dict(card["report"])
             out._report = FitReport(**report | {"history": tuple(report["history"])})
+            _check_shapes(arrays, out.domain.n_pix)
             out._adopt(arrays, card["training"], card["version"])
-        except (KeyError, TypeError) as error:
-            raise DataError(f"model card lacks or misnames {error}", code="bad_model",
-                            where=str(directory)) from error  # fmt: skip
+            out._card = card
         return out
+
+
+def _check_shapes(arrays: dict[str, NDArray[Any]], n_pix: int) -> None:
+    """That the weights are those of a model of so many pixels. Raises ValueError, KeyError."""
+    k = len(arrays["variances"])
+    expected = {"mean": (n_pix,), "components": (k, n_pix), "variances": (k,), "scatter": (n_pix,)}
+    for name, shape in expected.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name} is {arrays[name].shape}, the card's domain needs {shape}")
 
 
 def _informative(flux: NDArray[Any], ivar: NDArray[Any]) -> Block:
     """float32, and 0 where there is no information: nothing that lies there may matter."""
     good = (ivar > 0) & np.isfinite(ivar) & np.isfinite(flux)
     return np.where(good, flux, 0).astype(F4), np.where(good, ivar, 0).astype(F4)
+
+
+def _percentiles(values: NDArray[np.float64]) -> list[float] | None:
+    """The 5th, 50th and 95th; None of nothing."""
+    known = values[np.isfinite(values)]
+    return [float(v) for v in np.percentile(known, [5, 50, 95])] if known.size else None
 
 
 def _report(fitted: Fitted) -> FitReport:

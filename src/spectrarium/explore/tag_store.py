@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..domain.errors import DataError
-from ..embed.card import read_model, weights_hash, write_model
-from ..embed.heads import Head
+from ..embed.card import card_understood, read_model, weights_hash, write_model
+from ..embed.heads import MAKERS, Head
 from .conformal import Bins
 from .tag_design import Design, Scale
 from .tag_guard import Guard
@@ -63,7 +62,11 @@ def load_tagger(directory: Path) -> tuple[Tagger, Arrays, dict[str, Any]]:
     Raises DataError: no_model, bad_model, hash_mismatch, newer_layout.
     """
     arrays, card = read_model(directory)
-    try:
+    with card_understood(directory):
+        if card["kind"] not in ("number", "class") or card["head"] not in MAKERS:
+            raise ValueError(f"a {card['head']!r} head for a {card['kind']!r}")
+        if len(card["levels"]) != arrays["offsets"].shape[1]:
+            raise ValueError(f"levels are {card['levels']}")
         count = arrays["bins-count"]
         inner = np.split(arrays["bins-value"], np.cumsum(count)[:-1])
         low, high = arrays["guard-range"].tolist()
@@ -76,14 +79,12 @@ def load_tagger(directory: Path) -> tuple[Tagger, Arrays, dict[str, Any]]:
         weights = {n.removeprefix("head-"): a for n, a in arrays.items() if n.startswith("head-")}
         middle, width, log = card["scale"]
         tagger = Tagger(
-            card["tagger"], card["kind"], tuple(card["levels"]), card["candidate"],
-            Head(card["head"], weights, card["chosen"]),
-            Design(arrays["design-mean"], arrays["design-width"]), Scale(middle, width, log),
+            card["tagger"], card["kind"], tuple(map(float, card["levels"])), card["candidate"],
+            Head(card["head"], weights, dict(card["chosen"])),
+            Design(arrays["design-mean"], arrays["design-width"]),
+            Scale(float(middle), float(width), bool(log)),
             Bins(arrays["bins-snr"], tuple(inner)), arrays["offsets"], guard,
             tuple(card["classes"]), (float(card["temperature"][0]), float(card["temperature"][1])),
-            card["seed"], card["made"],
+            int(card["seed"]), dict(card["made"]),
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"model card lacks or misnames {error}", code="bad_model",
-                        where=str(directory)) from error  # fmt: skip
     return tagger, arrays, card

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..domain.derived import NoiseSource
 from ..domain.errors import UsageError
 from ..domain.progress import Progress, Silent
-from ..embed.domain import ModelDomain, SpectrumSummary
+from ..embed.domain import SpectrumSummary
 from ..embed.encoder import Encoder, check_device, encoder_named, move
 from ..embed.grouping import GroupingRules, ProposedModel, propose_models
 from ..embed.prepare import Preparer
@@ -24,11 +24,13 @@ from ..store.archive import Archive, Rows
 from ..store.writer import Writer, open_writer
 from .encoding import covered_by, encode, held, parts_folder, store
 from .groups import MAX_REFUSED, Refused, counted, free_name, in_groups, summaries
+from .objects import OBJECTS_ARE, objects_of
 from .preparing import prepared
 from .train_options import TrainOptions, least_spectra, settings_for
 from .trained import (
     Trained,
     chosen_by,
+    domain_of,
     encoder_of,
     install,
     load_model,
@@ -202,7 +204,7 @@ class _Run:
             schema = archive.dataset(f"embeddings/{name}").lance.schema
             there[name] = schema.field("vector").type.list_size
         for name, size in there.items():
-            domain = ModelDomain.from_json(model_card(archive, name)["domain"])
+            domain = domain_of(archive, name)
             if size != self.components and any(domain.covers(f)[0] for f in facts):
                 raise UsageError(
                     f"{name}, which is there already, has {size} components, not "
@@ -253,10 +255,8 @@ class _Run:
     ) -> Refused:
         """Why those that no trained model encoded were left out."""
         archive = self.writer.archive
-        domains = [
-            ModelDomain.from_json(model_card(archive, m.name)["domain"])
-            for m in trained_models(archive, self.encoder)
-        ] if len(rest) else []  # fmt: skip
+        models = trained_models(archive, self.encoder) if len(rest) else []
+        domains = [domain_of(archive, m.name) for m in models]
         out: Refused = []
         for i in rest:
             row = int(rows[i])
@@ -288,10 +288,12 @@ class _Run:
         model = self.kind(group.domain, settings, name=name)  # type: ignore[call-arg]
         training = members[:: max(1, -(-len(members) // MAX_TRAIN))]
         preparer = Preparer(model.domain)
+        ordered = np.sort(training)
+        objects = objects_of(archive, ordered)
         with Spool(model.domain, archive.root) as kept:
             self.progress.start(f"preparing {name}", len(training))
             for batch, chunk, _ in prepared(archive, preparer, training):
-                kept.add(batch)
+                kept.add(batch, objects[np.searchsorted(ordered, chunk[batch.index])])
                 self.progress.advance(len(chunk))
             least = least_spectra(self.encoder, settings)
             if len(kept) < least:
@@ -299,12 +301,13 @@ class _Run:
                 return [(int(row), why) for row in members]
             self.progress.start(f"fitting {name}", None)
             model.fit(kept, self.progress)
-            trained_on = len(kept)
+            trained_on, seen = len(kept), len(np.unique(kept.objects))
         staged = archive.root / "models" / f".{name}.staged"
         shutil.rmtree(staged, ignore_errors=True)
         model.save(staged)
         install(archive, staged, model.ref.model_id, {
-            "archive_version": archive.version, "spectra": trained_on, "filter": self.where,
+            "archive_version": archive.version, "spectra": trained_on, "objects": seen,
+            "objects_are": OBJECTS_ARE, "filter": self.where,
             "preparation": group.domain.preparation, "device": "cpu",
             "split": "nothing is held out",
         })  # fmt: skip

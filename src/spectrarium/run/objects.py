@@ -15,6 +15,7 @@ from ..store.schema import BY_NAME
 
 RADIUS_ARCSEC = 1.5
 """Positions this close, directly or through others, are one object."""
+OBJECTS_ARE = f"positions within {RADIUS_ARCSEC}″, else one target name in one collection"
 _CELL_ORDER = 21
 """Positions in one HEALPix cell of this order (0.1″) are taken for one: thousands of visits of one
 star are then a few points, not millions of pairs. Distances are wrong by that much at most."""

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..domain.errors import UsageError
+from ..domain.errors import DataError, UsageError
+from ..embed.card import read_card
 from .embedding import load_model
 from .quantities import ucd_of
 from .table_columns import Column, VoTable, identifiers, table_of
@@ -287,10 +288,9 @@ def _taggers(source: TableRows) -> list[dict[str, Any]]:
 
 
 def _tagger_card(source: TableRows, tagger: str) -> dict[str, Any]:
-    path = source.archive.root / "models" / tagger / "card.json"
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # `spectrarium models` tells of damage; the rest is still true
+        card = read_card(source.archive.root / "models" / tagger)
+    except DataError:  # `spectrarium models` tells of damage; the rest is still true
         return {}
     return {"method": card.get("head"), "software_version": card.get("version"),
             "card": _card(card)}  # fmt: skip

@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from ..domain.errors import DataError, UsageError
-from ..embed.card import CARD
+from ..embed.card import CARD, card_understood, move_over, read_card, write_card
+from ..embed.domain import ModelDomain
 from ..embed.encoder import Encoder, encoder_named
 from ..store.archive import Archive, Rows
 from ..store.writer import Writer
@@ -71,16 +72,11 @@ def register(writer: Writer, model: Trained) -> None:
 
 def install(archive: Archive, staged: Path, model_id: str, facts: Mapping[str, Any]) -> Path:
     """Move a saved model to its place, its card saying also how it came about; durable."""
-    card = staged / CARD
-    record = json.loads(card.read_text(encoding="utf-8"))
-    record["trained"] = dict(facts)
-    _write(card, record)
+    write_card(staged, read_card(staged) | {"trained": dict(facts)})
     place = archive.root / "models" / model_id
     place.parent.mkdir(parents=True, exist_ok=True)
-    if (place / CARD).is_file():  # the same weights once more: file by file, never without one
-        for path in sorted(staged.iterdir(), key=lambda p: p.name == CARD):
-            os.replace(path, place / path.name)
-        shutil.rmtree(staged)
+    if (place / CARD).is_file():  # the same weights once more
+        move_over(staged, place)
     else:
         shutil.rmtree(place, ignore_errors=True)
         os.replace(staged, place)
@@ -163,19 +159,26 @@ def load_model(archive: Archive, name: str) -> Encoder:
 
 
 def model_card(archive: Archive, name: str) -> dict[str, Any]:
-    """The card of a model. Raises DataError (no_model, bad_model) if it is gone or damaged."""
-    path = model_dir(archive, name) / CARD
+    """The card of a model.
+
+    Raises DataError (no_model, bad_model, hash_mismatch) if it is gone, damaged or changed.
+    """
+    directory = model_dir(archive, name)
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError("the model's folder or its card is gone", code="no_model", where=str(path),
+        return read_card(directory)
+    except DataError as error:
+        if error.code != "no_model":
+            raise
+        raise DataError("the model's folder or its card is gone", code="no_model",
+                        where=str(directory / CARD),
                         remedy="copy it back, or train the model again") from None  # fmt: skip
-    except (OSError, ValueError) as error:
-        raise DataError(f"model card is damaged: {error}", code="bad_model",
-                        where=str(path)) from error  # fmt: skip
-    if not isinstance(card, dict):
-        raise DataError("model card is damaged", code="bad_model", where=str(path))
-    return card
+
+
+def domain_of(archive: Archive, name: str) -> ModelDomain:
+    """What a model covers, as its card says. Raises DataError as `model_card`."""
+    card = model_card(archive, name)
+    with card_understood(model_dir(archive, name)):
+        return ModelDomain.from_json(card["domain"])
 
 
 def model_records(archive: Archive) -> list[dict[str, Any]]:
@@ -222,7 +225,8 @@ def _with_training(record: dict[str, Any], model: Trained) -> dict[str, Any]:
 
 
 def _of_card(card: dict[str, Any]) -> dict[str, Any]:
-    domain = card.get("domain", {})
+    domain = card.get("domain")
+    domain = domain if isinstance(domain, dict) else {}
     keys = ("wave_min_aa", "wave_max_aa", "n_pix", "frame", "flux_kind", "telluric", "rest")
     return {"training": card.get("training", ""), "version": card.get("version", "")} | {
         k: domain[k] for k in keys if k in domain

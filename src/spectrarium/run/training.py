@@ -25,7 +25,7 @@ from ..embed.grouping import ProposedModel, propose_models, propose_wide_models
 from ..store.archive import Archive, Rows
 from ..store.writer import open_writer
 from .groups import Refused, counted, free_name, in_groups, summaries
-from .objects import RADIUS_ARCSEC, objects_of
+from .objects import OBJECTS_ARE, objects_of
 from .spooling import digest, fill, job_of, spool_for
 from .train_options import (
     MAX_TRAIN,
@@ -228,8 +228,7 @@ class _Trainer:
             "code_version": version("spectrarium"),
             "split": "whole objects are held out, chosen by a hash of object and seed; their "
                      "share is `held_out` of the settings, if the encoder holds any out",
-            "objects_are": f"column {by}, else " * bool(by) + f"positions within {RADIUS_ARCSEC}″, "
-                           "else one target name in one collection",
+            "objects_are": f"column {by}, else " * bool(by) + OBJECTS_ARE,
             "options": {k: v for k, v in asdict(self.options).items() if v is not None},
         }  # fmt: skip
 
