@@ -151,11 +151,15 @@ def _too_few(column: str, most: int) -> UsageError:
 def _joined_label(
     joining: pa.Table, report: JoinReport, file: str, label: str, kind: str | None
 ) -> str:
-    """The label's full name among columns about to be joined.
+    """The label's full name among columns about to be joined, by the file's heading or ours.
 
     Raises UsageError (no_column, no_labels) while nothing is written yet.
     """
-    own = [c for c in report.columns if c.lower() == label.rsplit(".", 1)[-1].lower()]
+    headings = [(joining.field(c).metadata or {}).get(b"name", c.encode()).decode().lower()
+                for c in report.columns]  # fmt: skip
+    own = [c for c, heading in zip(report.columns, headings, strict=True)
+           if heading == label.lower()]  # fmt: skip
+    own += [c for c in report.columns if c.lower() == label.rsplit(".", 1)[-1].lower()]
     if not own:
         raise UsageError(
             f"{file} has no column {label!r}", code="no_column", where="--label",
