@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 
@@ -14,6 +15,7 @@ from spectrarium.cli.main import cli
 from spectrarium.domain.errors import DataError, UsageError
 from spectrarium.explore.tagging import LEAST_LABELLED
 from spectrarium.mock import write_survey
+from spectrarium.run.tag_labels import tag_name
 from spectrarium.run.tag_rows import ROLES
 
 FAST = {"heads": ["ridge"]}
@@ -212,6 +214,58 @@ def test_catalogues_with_text_sentinels_gaps_and_no_match(own, survey, tmp_path)
     with pytest.raises(UsageError) as caught:
         own.tag_train("logg", tmp_path / "mine.csv", **FAST)
     assert caught.value.code == "no_column"
+
+
+ODD = "T.eff (10³ K, naïve?) – µ"
+HEADINGS = {
+    "teff": ("teff", "K"), "logg": ("logg", "log(cm.s**-2)"), "[M/H]": ("m_h", "dex"),
+    "[α/M]": ("alpha_m", "dex"), "rv": ("rv", "km/s"), "z": ("z", ""),
+    ODD: ("t_eff_103_k_naive_mu", "1000 K"),
+}  # fmt: skip
+"""Of a catalogue in CSV: what the tag is called, and its unit (those of two the user says)."""
+
+
+def test_every_label_comes_back_under_its_heading_and_unit(own, tmp_path):
+    stars = own.find("truth.teff > 0", columns=[
+        "obs_id", "snr", *(f"truth.{n}" for n in ("teff", "logg", "feh", "rv_kms", "z"))
+    ]).to_pylist()  # fmt: skip
+    for star in stars:
+        feh = star.pop("truth.feh")
+        star |= {"[M/H]": feh, "[α/M]": 0.1 - 0.2 * feh, "rv": star.pop("truth.rv_kms"),
+                 ODD: star["truth.teff"] / 1e3}  # fmt: skip
+    rows = [{k.removeprefix("truth."): v for k, v in star.items()} for star in stars]
+    with (tmp_path / "mine.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    said = {"rv": "km/s", ODD: "1000 K"}
+    for heading, (name, unit) in HEADINGS.items():
+        made = own.tag_train(heading, tmp_path / "mine.csv", unit=said.get(heading), **FAST).made[0]
+        assert (made.tag, made.unit) == (name, unit)
+    own.tag_apply()
+    tables = [own.tag_table(heading) for heading in HEADINGS]  # they know a tag by its heading
+    assert [t.unit for t in tables] == [unit for _, unit in HEADINGS.values()]
+    given = [{r["obs_id"] for r in t.table.to_pylist() if r["value"] is not None} for t in tables]
+    best = next(r for r in rows if all(r["obs_id"] in some for some in given))
+    done = run("tags", best["obs_id"], "-a", own.path, "--json")
+    assert done.exit_code == 0, done.output
+    tags = {t["tag"]: t for t in json.loads(done.stdout)}
+    assert set(tags) == {name for name, _ in HEADINGS.values()}
+    for heading, (name, unit) in HEADINGS.items():
+        assert tags[name]["unit"] == unit
+        assert tags[name]["catalogue_value"] == pytest.approx(best[heading])
+        assert np.isfinite(tags[name]["value"])
+    assert tags["teff"]["value"] == pytest.approx(1e3 * tags["t_eff_103_k_naive_mu"]["value"])
+    assert own.find("tags.alpha_m > 0").num_rows
+
+
+@pytest.mark.parametrize(
+    ("heading", "name"),
+    [("[α/Fe]", "alpha_fe"), ("[Fe/H]", "fe_h"), ("truth.[M/H]", "m_h"), ("Hα", "halpha"),
+     ("χ²", "chi2"), ("Δλ", "deltalambda"), ("ς", "sigma"), ("log(g)", "log_g"), ("Å", "a")],
+)  # fmt: skip
+def test_a_tag_is_called_by_its_heading_in_plain_letters(heading, name):
+    assert tag_name(heading, None) == name
 
 
 def csv_of(archive, path, value):

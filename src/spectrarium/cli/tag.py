@@ -83,6 +83,9 @@ def _show(made: Mapping[str, Any]) -> None:
     bins = [_test_row(b) for b in test["bins"]]
     whole = _test_row(test) | {"S/N": "all"}
     show_table([whole, *bins] if len(bins) > 1 else [whole], list(whole))
+    if len(test["chosen"]) > 1:
+        chosen = ", ".join(f"{what} in {n}" for what, n in test["chosen"].items())
+        console.print(f"  chosen in the rotations: {chosen}", markup=False, style="dim")
     for reason, count in {**test["abstentions"], **made["ignored"]}.items():
         kind = "abstained" if reason in test["abstentions"] else "not used"
         console.print(f"  {kind}: {count} × {reason}", markup=False, style="dim")

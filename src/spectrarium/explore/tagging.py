@@ -257,7 +257,8 @@ class _Job:
     def _scale(self, rows: NDArray[np.int64]) -> Scale:
         if self.kind != "number":
             return Scale()
-        return Scale.fit(self.labels.y[rows], wants_log(self.labels.y[self.labels.there]))
+        known = self.rows(None, TRAIN, VALID, CALIBRATE)  # the same in every fold; none is tested
+        return Scale.fit(self.labels.y[rows], wants_log(self.labels.y[known]))
 
     def _constant(self, known: NDArray[Any], y: NDArray[Any]) -> Floats:
         """Loss of the best guess that looks at no spectrum."""

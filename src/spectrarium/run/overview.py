@@ -13,13 +13,12 @@ import pyarrow.compute as pc
 from ..store.archive import Archive
 from ..store.derived import ANY_LABELS, LEARNT
 from ..store.schema import CATALOGUE
+from .quantities import usual_unit
 from .tag_rows import described
 from .trained import encoder_of
 
 SAMPLE = 2000
 """Observations looked at to tell how full a column is."""
-_UNITS = {"teff": "K", "logg": "log(cm.s**-2)", "feh": "dex", "rv_kms": "km/s"}
-"""Of label columns that say none, where the name leaves no doubt."""
 
 
 def overview(archive: Archive) -> dict[str, Any]:
@@ -66,7 +65,7 @@ def catalogue_columns(archive: Archive) -> list[dict[str, Any]]:
 
 def _label_column(label: str, field: pa.Field) -> dict[str, Any]:
     meta = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
-    unit = meta.get("unit", "") or _UNITS.get(field.name.lower(), "")
+    unit = meta.get("unit", "") or usual_unit(field.name)
     about = meta.get("description") or f"{meta.get('name', field.name)} of {label}"
     if meta.get("source") and label != LEARNT:
         about += f" ({meta['source']})"
@@ -117,7 +116,7 @@ def derived_columns(archive: Archive, others: list[dict[str, Any]]) -> list[dict
             parts = [c for c in others if str(c["name"]).partition(".")[2] == bare]
             parts = [c for c in parts if c["source"] != f"labels/{LEARNT}"]
             kind, share = parts[0]["kind"], min(1.0, sum(float(c["share"]) for c in parts))
-        unit = one.unit or _UNITS.get(one.name.rpartition(".")[2].lower(), "")
+        unit = one.unit or usual_unit(one.name.rpartition(".")[2])
         found.append({"name": one.name, "unit": unit, "ucd": one.ucd, "about": one.about,
                       "kind": kind, "source": "derived", "share": share})  # fmt: skip
     return found

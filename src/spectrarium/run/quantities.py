@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -57,7 +58,8 @@ Velocity and redshift are among them: they are facets of their own, to be asked 
 """
 _UCDS = {
     "teff": "phys.temperature.effective", "logg": "phys.gravity", "feh": "phys.abund.Fe",
-    "fe_h": "phys.abund.Fe", "z": "src.redshift", "rv": "spect.dopplerVeloc",
+    "fe_h": "phys.abund.Fe", "m_h": "phys.abund.Z", "alpha_m": "phys.abund",
+    "alpha_fe": "phys.abund", "z": "src.redshift", "rv": "spect.dopplerVeloc",
     "ra": "pos.eq.ra", "dec": "pos.eq.dec", "parallax": "pos.parallax", "mjd": "time.epoch",
     "pmra": "pos.pm;pos.eq.ra", "pmdec": "pos.pm;pos.eq.dec", "ebv": "phot.color.excess",
     "vsini": "phys.veloc.rotat", "vsini_kms": "phys.veloc.rotat", "file": "meta.id;meta.file",
@@ -66,6 +68,8 @@ _UCDS = {
     "object_id": "meta.id", "source_id": "meta.id", "name": "meta.id",
 }  # fmt: skip
 """UCDs of label columns whose name says enough, in lower case."""
+_UNITS = {"teff": "K", "logg": "log(cm.s**-2)"} | dict.fromkeys(
+    ("feh", "fe_h", "m_h", "alpha_m", "alpha_fe"), "dex")  # fmt: skip
 _CLASSES = ("obj_class", "class", "target_class", "classification")
 _NOT_QUANTITIES = (
     "ra", "dec", "s_ra", "s_dec", "raj2000", "dej2000", "glon", "glat", "l", "b", "uid", "name",
@@ -134,9 +138,17 @@ def _unit(archive: Archive, dataset: str, name: str) -> str:
     bare = name.removeprefix(dataset.removeprefix("labels/") + ".")
     field = archive.dataset(dataset).lance.schema.field(bare)
     meta = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
-    guessed = {"teff": "K", "logg": "log(cm.s**-2)", "feh": "dex", "rv_kms": "km/s"}
-    plain = bare.lower().removesuffix("_lo").removesuffix("_hi")  # ends of an interval
-    return meta.get("unit", "") or guessed.get(plain, "")
+    return meta.get("unit", "") or usual_unit(bare)
+
+
+def usual_unit(name: str) -> str:
+    """Unit (VOUnit) of a label column that says none, where its name leaves no doubt, else ""."""
+    plain = name.lower().removesuffix("_lo").removesuffix("_hi")  # ends of an interval
+    if plain.endswith("_kms"):
+        return "km/s"
+    if re.fullmatch(r"\[\w+/\w+\]", plain):  # logarithms of abundances, from the Sun's
+        return "dex"
+    return _UNITS.get(plain, "")
 
 
 def quantities(archive: Archive, rows: Rows, against: tuple[str, ...] = ()) -> Iterator[Quantity]:

@@ -17,6 +17,7 @@ from ..explore.tag_store import load_tagger
 from ..store.archive import LEARNT, Archive, Rows
 from ..store.writer import Writer, open_writer
 from .quantities import ucd_of
+from .tag_labels import plain_name
 from .tag_rows import ROLES, described, percent, tag_table, vectors_of
 
 _ROWS = 4096
@@ -96,7 +97,8 @@ def tag_names(archive: Archive, label: str | None = None) -> list[str]:
     if label is None:
         return names
     known = sorted({n.split(".", 1)[0] for n in names})
-    wanted = label if label in known else label.rsplit(".", 1)[-1].lower()
+    called = (label, plain_name(label), plain_name(label.rsplit(".", 1)[-1]))
+    wanted = next((c for c in called if c in known), None)
     found = [n for n in names if n.split(".", 1)[0] == wanted]
     if not found:
         raise UsageError(f"label {label!r} has not been learnt", code="no_tagger",

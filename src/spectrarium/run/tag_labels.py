@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from ..domain.errors import UsageError
 from ..store.archive import LEARNT, Archive, Rows
 from ..store.schema import BY_NAME
+from .quantities import unit_of
 
 ALSO_CALLED = {"class": "target_class", "rv": "rv_kms", "z": "redshift"}
 """Short names of catalogue columns, where no label column has the name."""
@@ -52,7 +54,9 @@ def find_column(archive: Archive, label: str) -> str:
             return label
         return f"{known[label].removeprefix('labels/')}.{label}"
     folded = label.lower()
-    bare = [c for c in own if c.lower() == folded or c.lower().endswith("." + folded)]
+    stored = folded.replace(".", "_")  # as a heading with dots is kept
+    bare = [c for c in own if c.lower() == folded or c.lower().endswith(f".{folded}")
+            or c.lower().endswith(f".{stored}")]  # fmt: skip
     if len(bare) == 1:
         return find_column(archive, bare[0])
     full = sorted({find_column(archive, c) for c in bare})
@@ -75,11 +79,30 @@ def find_column(archive: Archive, label: str) -> str:
 def tag_name(column: str, wanted: str | None) -> str:
     """What the tag is called: as wanted, else the column's own name, fit for a file."""
     text = wanted or column.rsplit(".", 1)[-1]
-    name = re.sub(r"[^A-Za-z0-9_+-]+", "_", text).strip("_").lower()
+    name = plain_name(text)
     if not name:
         raise UsageError(f"{text!r} is no name for a tag", code="bad_name",
-                         remedy="letters, digits and _")  # fmt: skip
+                         remedy="give one with --name: letters, digits and _")  # fmt: skip
     return name
+
+
+def plain_name(text: str) -> str:
+    """Lower-case Latin letters, digits and ``_+-``: ``[α/M]`` → alpha_m, ``Tₑff`` → teff.
+
+    '' of a text that has neither.
+    """
+    plain = "".join(_latin(c) for c in unicodedata.normalize("NFKD", text))
+    return re.sub(r"[^A-Za-z0-9_+-]+", "_", plain).strip("_").lower()
+
+
+def _latin(letter: str) -> str:
+    """A Greek letter by its name, no accents; anything else as it is."""
+    if unicodedata.combining(letter):
+        return ""
+    about = unicodedata.name(letter, "")
+    if about.startswith("GREEK") and " LETTER " in about:
+        return about.rsplit(" ", 1)[-1].replace("LAMDA", "lambda").lower()
+    return letter
 
 
 def column_at(archive: Archive, column: str, rows: Rows) -> list[Any]:
@@ -97,9 +120,9 @@ def label_values(
     Raises UsageError (no_labels) if nothing is left.
     """
     kind, values, ignored = usable_values(column, column_at(archive, column, rows), kind)
-    own_unit, ucd = _described(archive, column)
-    return LabelValues(column, tag_name(column, name), kind, values, unit or own_unit, ucd,
-                       ignored)  # fmt: skip
+    return LabelValues(column, tag_name(column, name), kind, values,
+                       unit or unit_of(archive, column), _ucd(archive, column), ignored,
+                       )  # fmt: skip
 
 
 def usable_values(
@@ -169,12 +192,11 @@ def _count(ignored: dict[str, int], reason: str) -> None:
     ignored[reason] = ignored.get(reason, 0) + 1
 
 
-def _described(archive: Archive, column: str) -> tuple[str, str]:
-    """(unit, UCD) of a column as its catalogue gives them."""
+def _ucd(archive: Archive, column: str) -> str:
+    """UCD of a column as its catalogue gives it."""
     if column in BY_NAME:
-        return BY_NAME[column].unit, BY_NAME[column].ucd
+        return BY_NAME[column].ucd
     where = archive.columns()[column]
     bare = column.removeprefix(where.removeprefix("labels/") + ".")
     meta = archive.dataset(where).lance.schema.field(bare).metadata or {}
-    unit, ucd = (meta.get(k, b"").decode() for k in (b"unit", b"ucd"))
-    return unit or ("km/s" if bare.endswith("_kms") else ""), ucd
+    return str(meta.get(b"ucd", b"").decode())
