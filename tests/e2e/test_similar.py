@@ -82,6 +82,8 @@ def test_equals_are_asked_patch_first_and_empty_ones_are_passed_over(copy, monke
         with pytest.raises(UsageError) as caught:
             explorer_module.candidates(Store(), encoder)
         assert f"spectrarium embed --encoder {encoder}" in caught.value.remedy
+    told = " ".join(CliRunner().invoke(command, ["--help"]).output.split())
+    assert f"of equals {', then '.join(explorer_module._PREFERRED)}]" in told
 
 
 def test_a_twin_in_the_window_comes_first_though_all_else_differs(copy):

@@ -37,7 +37,7 @@ _NOISE = 2.0  # χ² per pixel up to which a difference that lies nowhere may be
 @click.option("--encoder", default=None, help="Compare by this encoder: pca, patch …")
 @click.option("--model", default=None,
               help="Model to compare in [default: of those that cover the query the largest; of "
-              "equals pca, then patch].")  # fmt: skip
+              "equals patch, then pca].")  # fmt: skip
 @click.option("--window", type=float, nargs=2, default=None, metavar="LO HI",
               help="Compare pixels between two wavelengths only: Å, vacuum, in the query's frame "
               "(at rest with --rest).")  # fmt: skip

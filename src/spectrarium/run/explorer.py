@@ -184,7 +184,7 @@ def covering(
     """The embedding a question is put to, with the query as its model sees it.
 
     That named by `model`; else, of those (by `encoder`, if given) whose model covers the query,
-    the one that holds most observations; of equals ``pca`` before ``patch`` before the
+    the one that holds most observations; of equals ``patch`` before ``pca`` before the
     others, as measured in docs/science.md.
 
     Raises
