@@ -9,7 +9,8 @@ from spectrarium.domain.derived import Region
 from spectrarium.domain.errors import UsageError
 from spectrarium.domain.units import C_KMS
 from spectrarium.explore.explain import component_shares, regions, why
-from spectrarium.explore.identify import Pair, identify, lines_named
+from spectrarium.explore.identify import Pair, identify
+from spectrarium.explore.line_names import lines_named
 from spectrarium.explore.pixels import difference, expected
 
 X = np.linspace(-1.0, 1.0, 300)

@@ -116,11 +116,11 @@ class Explanation:
 def alike_at(found: tuple[Identified, ...], lines: bool) -> tuple[Identified, ...]:
     """What lies in a region, as said of two spectra that are alike there.
 
-    lines : False leaves out lines of the source, which those at other redshifts do not share
+    lines : False leaves out lines and bands of the source: those at other redshifts share none
     """
     out = []
     for i in found:
-        if i.kind == "line" and not lines:
+        if i.kind in ("line", "band") and not lines:
             continue
         where = "in the" if i.kind == "continuum" else "at"
         out.append(replace(i, text=f"alike {where} {_label(i)}"))
@@ -128,7 +128,8 @@ def alike_at(found: tuple[Identified, ...], lines: bool) -> tuple[Identified, ..
 
 
 def _label(found: Identified) -> str:
-    return found.label + ("" if found.certain or found.kind != "line" else " (if at rest)")
+    doubt = not found.certain and found.kind in ("line", "band")
+    return found.label + (" (if at rest)" if doubt else "")
 
 
 def _range(region: Region) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.derived import Region
-from ..domain.errors import UsageError
 from ..domain.units import C_KMS
-from ..measure.airvac import vac_to_air
-from ..measure.lines import LINES, Line, LineKind, lines_between
+from ..measure.lines import Line, LineKind, lines_between
+from ..measure.molecules import Shown, bands_shown
 from ..measure.telluric import BANDS
 
 OH_FOREST_AA = (7240.0, 10_300.0)
@@ -22,12 +20,26 @@ OH_FOREST_AA = (7240.0, 10_300.0)
 1996, PASP 108, 277); beyond, it goes on to 2.3 µm."""
 
 _SOURCE = tuple(k for k in LineKind if k not in (LineKind.SKY, LineKind.TELLURIC))
-_GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon"}
 _CONTINUUM = 0.08
 """A region wider than this share of its wavelength (24 000 km/s) is wider than any line."""
 _SUBSCRIPTS = str.maketrans("2", "₂")
-_CORE_KMS, _PAD_KMS, _SAME_KMS, _BLEND = 250.0, 150.0, 600.0, 0.012
+_BROAD = 0.02
+"""A region wider than this (6000 km/s) is a band of a molecule rather than one of its lines."""
+_CORE_KMS, _PAD_KMS, _SAME_KMS = 250.0, 150.0, 600.0
 _MOST = 3
+_REACHES = 0.3
+"""A band belongs to a region of which, or of itself, it has this share."""
+_ALIKE_DEPTH = 0.03
+_REST = 0.003
+"""Below this redshift (900 km/s) a source may be a star of the Galaxy."""
+_COOL = ("TiO", "C2", "CaH", "VO")
+_HOT = ("He I", "He II", "N III", "C IV", "Si II", "Mg II")
+"""Lines of gas too hot for molecules: beside their bands they are believed in emission only."""
+_ABSORBS = ("Mg b", "G", "Ca I", "Fe I", "Sr II", "Ba II", "Li I", "K I")
+"""Lines that stars absorb and hardly anything emits."""
+_MOLECULES = {"TiO", "CN"}  # among the lines; as bands they are known by their heads
+_WAY = {1: "brighter", -1: "fainter", 0: "of another shape"}
+_Feature = tuple[int, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +47,8 @@ class Identified:
     """What a region may be.
 
     label : as in plots (``Hα``) · name : of `measure.lines`, or of the band · wave_aa : where, in
-    the frame of the spectra · kind : ``line``, ``telluric``, ``sky`` or ``continuum``
+    the frame of the spectra · kind : ``line``, ``band`` (of a molecule), ``telluric``, ``sky`` or
+    ``continuum``
     text : a sentence without its full stop · certain : False if it supposes z = 0
     """
 
@@ -52,6 +65,7 @@ class Pair:
     """Two spectra on one grid: the query and what it is compared with.
 
     wave : (n,) Å vacuum · flux, ivar, other, other_ivar : (n,)
+    expected : the other is what was expected of the first, a mean that has lines of many redshifts
     """
 
     wave: NDArray[Any]
@@ -59,6 +73,7 @@ class Pair:
     ivar: NDArray[Any]
     other: NDArray[Any]
     other_ivar: NDArray[Any]
+    expected: bool = False
 
 
 def identify(
@@ -81,17 +96,21 @@ def identify(
         1/(1 + z) − 1 of spectra moved to rest; None = unknown: sky and air are not named
     """
     air = () if observer_z is None else _of_the_observer(region, pair, observer_z)
-    lines, seen = _of_the_source(region, pair, z, other_z)
+    heads, bands = _of_molecules(region, pair, z, other_z)
+    lines, shows = _of_the_source(region, pair, z, other_z)
+    seen = shows and z is not None
     width = region.hi_aa / region.lo_aa - 1.0
     middle = 0.5 * (region.lo_aa + region.hi_aa)
-    way = {1: "brighter", -1: "fainter", 0: "of another shape"}[region.sign]
-    text = f"continuum: the query is {way} here"
+    text = f"continuum: the query is {_WAY[region.sign]} here"
     broad = (Identified("continuum", "continuum", middle, "continuum", text),)
     if width > _CONTINUUM:  # no line is that wide: those inside are guests
-        return (*broad, *(lines if seen else ()), *air)[:_MOST]
-    if lines or air:
-        found = (*lines, *air) if seen else (*air, *lines)
-        return found[:_MOST]
+        return (*broad, *heads, *(lines if seen else ()), *bands, *air)[:_MOST]
+    if lines or air or heads or bands:
+        if width > _BROAD:
+            heads, bands = (*heads, *bands), ()
+        source = (*lines, *bands) if shows else (*bands, *lines)
+        found = (*source, *air) if seen or bands else (*air, *lines)
+        return (*heads, *found)[:_MOST]
     if width > 0.4 * _CONTINUUM:
         return broad
     low, high = (a * (1 + (observer_z or 0.0)) for a in OH_FOREST_AA)
@@ -124,30 +143,83 @@ def _of_the_observer(region: Region, pair: Pair, shift: float) -> tuple[Identifi
     return tuple(out)
 
 
+@lru_cache(maxsize=4)
+def _shown(pair: Pair, z: float, other_z: float) -> tuple[tuple[Shown, ...], tuple[Shown, ...]]:
+    """Bands of molecules in both; kept, since a pair is asked about region by region."""
+    return (bands_shown(pair.wave, pair.flux, pair.ivar, z),
+            bands_shown(pair.wave, pair.other, pair.other_ivar, other_z))  # fmt: skip
+
+
+def _of_molecules(
+    region: Region, pair: Pair, z: float | None, other_z: float | None
+) -> tuple[tuple[Identified, ...], tuple[Identified, ...]]:
+    """Bands that one or both show, one for each molecule: with a head in the region that differs,
+    and others that reach into it."""
+    at = 0.0 if z is None else z
+    pad = _PAD_KMS / C_KMS * region.lo_aa
+    mine, others = ({s.band: s.depth for s in shown} for shown in
+                    _shown(pair, at, at if other_z is None else other_z))  # fmt: skip
+    found: dict[str, tuple[bool, float, Identified]] = {}
+    for band in {**mine, **others}:
+        own = at if band in mine or other_z is None else other_z
+        low, high = band.range_aa(own)
+        shared = min(region.hi_aa, high) - max(region.lo_aa, low)
+        if shared < _REACHES * min(high - low, region.hi_aa - region.lo_aa):
+            continue
+        head = low if band.tail_air_aa > band.head_air_aa else high
+        a, b = mine.get(band, 0.0), others.get(band, 0.0)
+        first = region.lo_aa - pad < head < region.hi_aa + pad and abs(a - b) > _ALIKE_DEPTH
+        text = _band_in_words(band.label, a, b) if first else (
+            f"at the {band.label} band the query is {_WAY[region.sign]}")  # fmt: skip
+        named = Identified(band.label, band.name, head, "band", text)
+        if z is None:
+            named = replace(named, text=f"{text}, if at rest", certain=False)
+        rank = (first, abs(a - b), named)
+        found[band.molecule] = max(rank, found.get(band.molecule, rank), key=lambda f: f[:2])
+    ranked = sorted(found.values(), key=lambda f: -f[1])
+    return tuple(i for first, _, i in ranked if first), tuple(i for first, _, i in ranked
+                                                              if not first)  # fmt: skip
+
+
+def _band_in_words(label: str, mine: float, others: float) -> str:
+    if mine and others:
+        return f"{label} band {'deeper' if mine > others else 'shallower'} in the query"
+    return f"{label} band in the {'query' if mine else 'neighbour'} only"
+
+
 def _of_the_source(
     region: Region, pair: Pair, z: float | None, other_z: float | None
 ) -> tuple[tuple[Identified, ...], bool]:
     """Lines of the query and, where it has another redshift, of the other; whether any shows."""
     shared = other_z is None or z is None or abs(other_z - z) < _SAME_KMS / C_KMS * (1.0 + z)
-    found = _lines_at(region, pair, 0.0 if z is None else z, "both" if shared else "query")
+    at = 0.0 if z is None else z
+    mine, others = _shown(pair, at, at if other_z is None else other_z)
+    cool = (any(s.band.molecule in _COOL for s in mine),
+            any(s.band.molecule in _COOL for s in others))  # fmt: skip
+    found = _lines_at(region, pair, at, "both" if shared else "query", cool)
     if not shared and other_z is not None:
-        found += _lines_at(region, pair, other_z, "neighbour")
+        found += _lines_at(region, pair, other_z, "neighbour", cool)
+    if region.hi_aa / region.lo_aa - 1.0 > _BROAD:  # some strong line is in any broad region
+        found = [f for f in found if f[0]]
     found.sort(key=lambda f: (not f[0], -f[1]))
     out = [identified for _, _, identified in found if z is not None][:_MOST]
     if z is None:
         out = [replace(i, text=f"{i.text}, if at rest", certain=False) for *_, i in found[:_MOST]]
-    return tuple(out), bool(found) and found[0][0] and z is not None
+    return tuple(out), bool(found) and found[0][0]
 
 
 def _lines_at(
-    region: Region, pair: Pair, z: float, whose: str
+    region: Region, pair: Pair, z: float, whose: str, cool: tuple[bool, bool]
 ) -> list[tuple[bool, float, Identified]]:
-    """(shows, evidence, line) of the lines that may be behind a region, one for each blend."""
+    """(shows, evidence, line) of the lines that may be behind a region, one for each blend.
+
+    cool : the first and the second of the pair have bands of molecules
+    """
     pad = max(_PAD_KMS / C_KMS * region.lo_aa, 1.5 * _pixel_aa(pair.wave, region))
     inside = lines_between(region.lo_aa - pad, region.hi_aa + pad, z=z, kinds=_SOURCE)
     ranked = sorted(
         ((_evidence(pair, at) / (1.0 + 0.35 * (entry.weight - 1)), entry, at)
-         for entry, at in inside), key=lambda f: -f[0],
+         for entry, at in inside if entry.label not in _MOLECULES), key=lambda f: -f[0],
     )  # fmt: skip
     out: list[tuple[bool, float, Identified]] = []
     for weight, entry, at in ranked:
@@ -155,10 +227,40 @@ def _lines_at(
             break
         if any(abs(at - o.wave_aa) < 2 * pad for *_, o in out):
             continue  # a blend has one name: that of its strongest member
-        text, seen = _in_words(entry.label, pair, at, region, whose)
-        if text and (seen or entry.weight == 1):  # a weak line that does not show explains nothing
+        mine, others = _done_by(entry, pair, at, region, z, cool)
+        text, seen = _in_words(entry.label, mine, others, region, whose)
+        # a line that does not show explains nothing, unless it is strong and could
+        hidden = not _emits_only(entry, z, all(cool)) or (region.sign > 0 and abs(z) > _REST)
+        if text and (seen or (entry.weight == 1 and hidden)):
             out.append((seen, weight, Identified(entry.label, entry.name, at, "line", text)))
     return out
+
+
+def _done_by(
+    entry: Line, pair: Pair, at: float, region: Region, z: float, cool: tuple[bool, bool]
+) -> tuple[_Feature, _Feature]:
+    """What a line does in each of a pair; nothing where it is what this line cannot do."""
+    half = max(at - region.lo_aa, region.hi_aa - at, 0.0) / at * C_KMS
+    half = float(np.clip(half, 1.5 * _CORE_KMS, 8000.0))
+    out = []
+    for flux, ivar, is_cool, counts in (
+        (pair.flux, pair.ivar, cool[0], region.sign >= 0),
+        (pair.other, pair.other_ivar, cool[1], region.sign <= 0 and not pair.expected),
+    ):
+        sign, height = _feature(pair.wave, flux, ivar, at, half)
+        wrong = sign == 1 and entry.label in _ABSORBS
+        if _emits_only(entry, z, is_cool):  # at rest, only in the brighter of the two
+            wrong = sign == -1 or (abs(z) < _REST and not counts)
+        out.append((0 if wrong else sign, height))
+    return out[0], out[1]
+
+
+def _emits_only(entry: Line, z: float, cool: bool) -> bool:
+    """Whether a line cannot be in absorption: forbidden ones; in what is at rest also lines of
+    quasars and, beside bands of molecules, those of hot gas."""
+    if abs(z) < _REST and (entry.kind == LineKind.QUASAR or (cool and entry.label in _HOT)):
+        return True
+    return "]" in entry.label or entry.label == "H2"
 
 
 def _evidence(pair: Pair, at: float) -> float:
@@ -171,12 +273,10 @@ def _evidence(pair: Pair, at: float) -> float:
     return float(np.sqrt(np.mean(gap**2 / variance))) + 1e-6
 
 
-def _in_words(label: str, pair: Pair, at: float, region: Region, whose: str) -> tuple[str, bool]:
+def _in_words(
+    label: str, mine: _Feature, others: _Feature, region: Region, whose: str
+) -> tuple[str, bool]:
     """What the line does in those it belongs to, and whether it shows there at all."""
-    half = max(at - region.lo_aa, region.hi_aa - at, 0.0) / at * C_KMS
-    half = float(np.clip(half, 1.5 * _CORE_KMS, 8000.0))
-    mine = _feature(pair.wave, pair.flux, pair.ivar, at, half)
-    others = _feature(pair.wave, pair.other, pair.other_ivar, at, half)
     words = {1: "emission", -1: "absorption"}
     a, b = mine[0], others[0]
     if whose != "both":
@@ -190,13 +290,12 @@ def _in_words(label: str, pair: Pair, at: float, region: Region, whose: str) -> 
         return f"{label} in {words[a]} in the query, in {words[b]} in the neighbour", True
     if a or b:
         return f"{label} {words[a or b]} in the {'query' if a else 'neighbour'} only", True
-    way = {1: "brighter", -1: "fainter", 0: "of another shape"}[region.sign]
-    return f"at {label} the query is {way}", False
+    return f"at {label} the query is {_WAY[region.sign]}", False
 
 
 def _feature(
     wave: NDArray[Any], flux: NDArray[Any], ivar: NDArray[Any], at: float, half_kms: float
-) -> tuple[int, float]:
+) -> _Feature:
     """(+1 emission, −1 absorption, 0 neither beyond 3 σ; mean height above the continuum)."""
     velocity = (wave / at - 1.0) * C_KMS
     good = ivar > 0
@@ -227,54 +326,3 @@ def _within(pair: Pair, at: float, half_kms: float) -> NDArray[np.bool_]:
 def _pixel_aa(wave: NDArray[Any], region: Region) -> float:
     at = int(np.clip(np.searchsorted(wave, region.lo_aa), 1, wave.size - 1))
     return float(wave[at] - wave[at - 1])
-
-
-def lines_named(text: str) -> tuple[Line, ...]:
-    """The line, or the members of one close multiplet, that a name means.
-
-    ``Halpha``, ``Ha``, ``Hα``, ``H_alpha``, ``[OIII]5007``, ``OIII_5008``, ``Ca K``, ``NaD`` …;
-    numbers may be air or vacuum wavelengths.
-
-    Raises
-    ------
-    UsageError (unknown_line, ambiguous_line) : listing what there is
-    """
-    wanted = _plain(text)
-    known: dict[str, dict[str, Line]] = {}
-    for entry in LINES:
-        if entry.kind in _SOURCE:
-            for key in _keys(entry):
-                known.setdefault(key, {})[entry.name] = entry
-    found = sorted(known.get(wanted, {}).values(), key=lambda entry: entry.wave_vac_aa)
-    if not found:
-        names = ", ".join(entry.name for entry in LINES if entry.kind in _SOURCE)
-        near = [n for key in difflib.get_close_matches(wanted, known, 3, 0.7) for n in known[key]]
-        hint = f"did you mean {' or '.join(dict.fromkeys(near))}? " if near else ""
-        raise UsageError(f"no line is called {text!r}", code="unknown_line", where="--line",
-                         remedy=f"{hint}choose one of: {names}; or give --window LO "
-                         "HI")  # fmt: skip
-    if found[-1].wave_vac_aa / found[0].wave_vac_aa > 1.0 + _BLEND:
-        names = ", ".join(entry.name for entry in found)
-        raise UsageError(f"{text!r} is several lines", code="ambiguous_line", where="--line",
-                         remedy=f"choose one of: {names}")  # fmt: skip
-    return tuple(found)
-
-
-def _keys(entry: Line) -> set[str]:
-    out = {_plain(entry.name), _plain(entry.label)}
-    for key in list(out):
-        for greek in _GREEK.values():
-            if key.endswith(greek):
-                out.add(key.removesuffix(greek) + greek[0])
-    species = re.match(r"([a-z]+)", _plain(entry.label))
-    if species and entry.wave_vac_aa > 2000:
-        air = float(vac_to_air(entry.wave_vac_aa, outside="keep"))
-        out |= {f"{species[1]}{w:.0f}" for w in (air, entry.wave_vac_aa)}
-        out |= {f"{species[1]}{int(w)}" for w in (air, entry.wave_vac_aa)}
-    return out
-
-
-def _plain(text: str) -> str:
-    for letter, word in _GREEK.items():
-        text = text.replace(letter, word)
-    return re.sub(r"[^a-z0-9]", "", text.lower())

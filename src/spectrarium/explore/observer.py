@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..domain.units import C_KMS
 from ..measure.airvac import air_to_vac
+from ..measure.molecules import MOLECULAR
 
 SKY_AIR_AA: tuple[float, ...] = (
     4046.56, 4358.33, 5460.74, 5577.34, 5889.95, 5895.92, 6300.30, 6363.78, 6498.73, 6533.04,
@@ -24,12 +25,11 @@ SKY_AIR_AA: tuple[float, ...] = (
 of street lamps (NIST)."""
 
 HEADS_AIR_AA: tuple[float, ...] = (
-    4737.1, 5165.2, 5635.5, 6191.3,  # C2 Swan
-    4761.0, 4954.6, 5166.8, 5447.9, 6158.5, 6651.3, 7054.2, 7589.3, 8432.5, 8859.6,  # TiO
-    5211.0, 6384.0, 6750.0, 7400.5, 7865.0, 7925.0,  # MgH, CaH, VO
+    *(band.head_air_aa for band in MOLECULAR),
+    5211.0, 6384.0, 7400.5, 7925.0,  # MgH, CaH, VO
 )  # fmt: skip
-"""Å in air, rest: heads of C2 (Swan), TiO, MgH, CaH and VO (Pearse & Gaydon 1976, The
-Identification of Molecular Spectra)."""
+"""Å in air, rest: heads of molecular bands (Pearse & Gaydon 1976, The Identification of Molecular
+Spectra)."""
 
 
 OVERLAPS_VAC_AA: tuple[tuple[float, float], ...] = (

@@ -19,6 +19,7 @@ from ..domain.units import C_KMS
 from ..measure.lines import LineKind, lines_between
 from ..measure.telluric import BANDS, in_telluric_band
 from .explain import despiked, regions
+from .identify import Pair, identify
 from .observer import near_sky_line
 from .steps import Step, find_step
 
@@ -151,7 +152,8 @@ def _case(
     return _Case(
         w, f, i, e, weight, np.where(i > 0, (f - e) * np.sqrt(weight), 0.0),
         # a pixel of unit width adds 1/12 to the variance
-        math.hypot(fwhm / 2.3548, math.sqrt(1.0 / 12.0)), shift.get(frame), z,
+        math.hypot(fwhm / 2.3548, math.sqrt(1.0 / 12.0)), shift.get(frame),
+        0.0 if frame == "rest" else z,
     )  # fmt: skip
 
 
@@ -309,9 +311,11 @@ def _features(case: _Case) -> list[Reason]:
         text = "no feature stands out: many weak departures" if not found else \
                "departures too narrow to be told from noise"  # fmt: skip
         return [_everywhere("nothing_local", max(coherent, 1e-3), text, UNCLEAR)]
+    # what is expected has less noise, but its lines would be seen in the spectrum only above this
+    pair = Pair(case.wave, case.flux, case.ivar, case.expected, case.ivar, True)
     out = []
     for region in wide[:_MOST_REASONS]:
-        names = lines_in(region, "" if case.shift_kms is None else "observed", case.z)
+        names = names_in(region, pair, case.z)
         broad = region.hi_aa / region.lo_aa - 1.0 > 0.02
         what = {1: "excess", -1: "deficit", 0: "difference"}[region.sign]
         shape = f"{'broad ' if broad else ''}{what} at {region.lo_aa:.0f}–{region.hi_aa:.0f} Å"
@@ -363,17 +367,12 @@ def _without_smooth(case: _Case) -> tuple[float, NDArray[np.float64]]:
     return (max(0.0, 1.0 - float(after / before)) if before > 0 else 0.0), rest
 
 
-def lines_in(region: Region, frame: str, z: float | None, most: int = 3) -> str:
-    """Names of the strongest lines in or beside a region: ``Hα, [N II]``; "" = none known.
+def names_in(region: Region, pair: Pair, z: float | None, most: int = 3) -> str:
+    """What of the source may lie in a region: ``Hα, [N II]``, ``TiO``; "" = nothing known.
 
-    Without a redshift they are those of a source at rest, marked ``if at rest``.
+    pair : the spectrum, and what was expected of it · z : at which its lines are on this grid;
+    None = unknown: they are those of a source at rest, marked ``if at rest``
     """
-    pad = 4e-4 * region.lo_aa
-    shift = 0.0 if z is None or frame == "rest" else z
-    inside = lines_between(region.lo_aa - pad, region.hi_aa + pad, z=shift, kinds=_SOURCE)
-    broad = region.hi_aa / region.lo_aa - 1.0 > 0.02
-    best = 1 if broad else min((entry.weight for entry, _ in inside), default=1)
-    names = list(dict.fromkeys(entry.label for entry, _ in inside if entry.weight <= best))[:most]
-    if not names:
-        return ""
-    return ", ".join(names) + (" if at rest" if z is None and frame != "rest" else "")
+    found = [i for i in identify(region, pair, z=z, observer_z=None) if i.kind in ("line", "band")]
+    names = list(dict.fromkeys(i.label for i in sorted(found, key=lambda i: i.wave_aa)))[:most]
+    return ", ".join(names) + (" if at rest" if names and z is None else "")

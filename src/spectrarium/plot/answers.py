@@ -17,6 +17,8 @@ from .style import save
 
 MOST = 12
 """Panels of one picture; more are not legible."""
+_REST = 0.003  # what is at rest is a star, unless its class says otherwise
+_GAS = ("GALAXY", "QSO", "AGN", "NEBULA", "PN", "HII")
 
 
 def similar_figure(archive: Archive, found: Similar, dark: bool = False) -> Figure:
@@ -63,7 +65,9 @@ def _query_labels(found: Similar) -> tuple[tuple[str, float], ...]:
     if found.redshift is None:
         return ()
     z = found.redshift
-    kinds = [LineKind.HYDROGEN, LineKind.NEBULAR, LineKind.QUASAR]
+    kinds = [LineKind.HYDROGEN]
+    if abs(z) > _REST or (found.query_spectrum.observation.target_class or "").upper() in _GAS:
+        kinds += [LineKind.NEBULAR, LineKind.QUASAR]
     if z < 0.3:  # beyond, what is seen at optical wavelengths is not starlight by line
         kinds.append(LineKind.STELLAR)
     low, high = float(found.wave_aa[0]), float(found.wave_aa[-1])

@@ -34,7 +34,6 @@ BY_MODEL = ("reconstruction",)
 """Scores that are about what the model cannot reproduce; the others are about other objects."""
 MOST_REGIONS = 3
 _BROAD = 0.04  # in so wide a region lines are always found and say nothing
-_SURE = 1e8  # what is expected is taken to have no noise of its own
 
 
 def outliers(
@@ -249,8 +248,8 @@ def _lines(
     z: float | None, frame: str,
 ) -> tuple[str, ...]:  # fmt: skip
     """For each region the lines that may be behind it."""
-    ivar = batch.ivar[0]
-    pair = Pair(wave, batch.flux[0], ivar, expected[0], np.where(ivar > 0, _SURE, 0.0))
+    # what is expected has less noise, but its lines would be seen in the spectrum only above this
+    pair = Pair(wave, batch.flux[0], batch.ivar[0], expected[0], batch.ivar[0], True)
     at_rest = frame == "rest"
     observer = None if frame == "unknown" or (at_rest and z is None) else 0.0
     if at_rest and z is not None:
@@ -260,6 +259,7 @@ def _lines(
         found = identify(region, pair, z=0.0 if at_rest else z, observer_z=observer)
         broad = region.hi_aa / region.lo_aa - 1.0 > _BROAD
         named = [f for f in found if f.kind != "continuum" and not (broad and f.kind == "line")]
-        doubt = " if at rest" if any(f.kind == "line" and not f.certain for f in named) else ""
+        guessed = any(not f.certain and f.kind in ("line", "band") for f in named)
+        doubt = " if at rest" if guessed else ""
         out.append(", ".join(dict.fromkeys(f.label for f in named)) + doubt)
     return tuple(out)

@@ -26,7 +26,7 @@ from ..embed.domain import (
     rest_shift,
 )
 from ..embed.prepare import Prepared, Preparer
-from ..explore.identify import lines_named
+from ..explore.line_names import lines_named
 from ..explore.pixels import LEAST_PIXELS, difference, expected
 from ..measure.airvac import air_to_vac
 from ..measure.doppler import velocity_to_redshift
