@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..domain.errors import UsageError
+from ..embed.choosing import choosable, chosen
 from ..embed.domain import Rest, Telluric, choice
-from ..embed.encoder import Encoder, check_device, latent_of, settings_of
+from ..embed.encoder import OPTIONS, Encoder, check_device, field_of, latent_of, settings_of
 from ..embed.grouping import GroupingRules, ProposedModel
 
 BEARS_GAPS = ("patch", "aion")
@@ -26,7 +28,8 @@ class TrainOptions:
     the models from others of the same groups · object_column : says which spectra are of one
     object · max_train : spectra of a group at most · max_pixels : of a model's grid, which is else
     made coarser (None = 6,000; 16,384 with any_coverage) · weights : the user's file or folder, for
-    networks that others trained
+    networks that others trained · settings : any others of the encoder's own, by name (see
+    `completed`)
     """
 
     encoder: str
@@ -44,8 +47,12 @@ class TrainOptions:
     max_train: int | None = None
     max_pixels: int | None = None
     weights: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.settings, Mapping):
+            raise UsageError(f"settings are {self.settings!r}", code="bad_option", where="settings",
+                             remedy="give names with values: {'width': 512}")  # fmt: skip
         if not re.fullmatch(r"[A-Za-z0-9_-]{0,40}", self.name):
             raise UsageError(f"{self.name!r} cannot be part of a model's name", code="bad_name",
                              where="--name", remedy="use letters, digits, - and _")  # fmt: skip
@@ -55,6 +62,9 @@ class TrainOptions:
                 raise UsageError(f"{option} is {value}", code="bad_option",
                                  where=f"--{option.replace('_', '-')}",
                                  remedy="give a number above 0")  # fmt: skip
+        if self.seed is not None and self.seed < 0:
+            raise UsageError(f"seed is {self.seed}", code="bad_option", where="--seed",
+                             remedy="give a whole number from 0")  # fmt: skip
 
     @property
     def family(self) -> str:
@@ -103,6 +113,31 @@ class TrainReport:
         return asdict(self)
 
 
+def completed(kind: type[Encoder], options: TrainOptions) -> TrainOptions:
+    """The same options, `settings` read as the types that they have; where one has an option of its
+    own (``n_components`` of pca: ``latent``) it is that option.
+
+    Raises
+    ------
+    UsageError : no such setting, a value of another type (see `choosing.chosen`), or one that its
+        own option gives too (``given_twice``)
+    """
+    settings = chosen(kind, options.settings)
+    own: dict[str, Any] = {}
+    for option in OPTIONS:
+        name = field_of(kind, option)
+        if name is None or name not in settings:
+            continue
+        if getattr(options, option) is not None:
+            raise UsageError(
+                f"{name} is given twice", code="given_twice", where=f"--set {name}",
+                remedy=f"leave it or --{option} out; {kind.__name__} knows: "
+                + ", ".join(choosable(kind)),
+            )  # fmt: skip
+        own[option] = settings.pop(name)
+    return replace(options, settings=settings, **own)
+
+
 def check_options(kind: type[Encoder], options: TrainOptions) -> None:
     """Refuse what cannot be, before any work is done. Raises UsageError."""
     check_device(options.encoder, options.device)
@@ -112,7 +147,7 @@ def check_options(kind: type[Encoder], options: TrainOptions) -> None:
             f"{options.encoder} needs spectra that share a range", code="needs_coverage",
             where="--any-coverage", remedy=f"use one of: {', '.join(BEARS_GAPS)}",
         )  # fmt: skip
-    settings_of(kind, **_asked(options))
+    settings_of(kind, options.settings, **_asked(options))
 
 
 def rules_of(options: TrainOptions) -> GroupingRules:
@@ -137,7 +172,7 @@ def settings_for(
     PCA cannot have more components than spectra and pixels determine: its own default gives way
     to that, a number that was asked for does not.
     """
-    settings = settings_of(kind, **_asked(options))
+    settings = settings_of(kind, options.settings, **_asked(options))
     if options.encoder == "pca":
         most = max(2, min(spectra // 4, group.domain.n_pix // 4, 512))
         if options.latent is not None and options.latent > most:
@@ -147,7 +182,7 @@ def settings_for(
     if latent is not None and latent > group.domain.n_pix:
         return f"{latent} latents are more than the model's pixels"
     if options.epochs is None and hasattr(settings, "for_spectra"):
-        return settings.for_spectra(spectra)
+        return replace(settings.for_spectra(spectra), **options.settings)
     return settings
 
 

@@ -33,6 +33,7 @@ from .train_options import (
     TrainOptions,
     TrainReport,
     check_options,
+    completed,
     least_spectra,
     rules_of,
     settings_for,
@@ -63,6 +64,7 @@ def train(
     """
     progress = progress or Silent()
     kind = encoder_named(options.encoder)
+    options = completed(kind, options)
     check_options(kind, options)
     rules = rules_of(options)
     archive = Archive(root)
@@ -230,7 +232,7 @@ class _Trainer:
                      "share is `held_out` of the settings, if the encoder holds any out",
             "objects_are": f"column {by}, else " * bool(by) + f"positions within {RADIUS_ARCSEC}″, "
                            "else one target name in one collection",
-            "options": {k: v for k, v in asdict(self.options).items() if v is not None},
+            "options": {k: v for k, v in asdict(self.options).items() if v not in (None, {})},
         }  # fmt: skip
 
 
