@@ -1,4 +1,4 @@
-"""What can be asked of `train`: settings of the encoder."""
+"""What can be asked of `train`: settings of the encoder, a range."""
 
 from __future__ import annotations
 
@@ -151,3 +151,70 @@ def test_an_interrupted_training_goes_on_only_with_the_same_settings(root):
     assert "prepared before" in notes.said, "the spectra are the same"
     assert group.fitted
     assert sp.open(root).model_card(group.name)["settings"]["beta"] == 0.2
+
+
+# a range --------------------------------------------------------------------------------------
+
+
+def test_models_of_a_range_see_nothing_else(run, root):
+    add_spectra(root, spectra(5, 4000.0, 5500.0, start=600) + spectra(3, 8000, 9000, start=700))
+    whole = run("train", "pca", "--latent", "3")
+    report = run("train", "pca", "--latent", "3", "--range", "5000", "6000")
+    (group,) = report["groups"]
+    assert (group["wave_min_aa"], group["wave_max_aa"], group["spectra"]) == (5000, 6000, N)
+    assert "within" in group["name"]
+    assert group["name"] != whole["groups"][0]["name"]
+    assert report["left_out"] == {"covers too little of the range asked for": 5,
+                                  "lies outside 5000–6000 Å": 3}  # fmt: skip
+    card = run("models", "--card", group["name"])
+    assert card["trained"]["options"]["range_aa"] == [5000, 6000]
+    assert run("embed")["covered"] == N
+    held = {m["name"]: m["covered"] for m in run("models")}
+    assert held == {whole["groups"][0]["name"]: N, group["name"]: N}, "families of their own"
+    found = run("similar", "s3", "--model", group["name"], "-k", "4")
+    assert len(found) == 4
+    again = run("train", "pca", "--latent", "3", "--range", "5000", "6000")
+    assert not again["groups"][0]["fitted"]
+
+
+def test_a_wide_model_of_a_range_takes_all_that_reach_into_it(run, root):
+    pytest.importorskip("torch")
+    add_spectra(root, spectra(25, 4000.0, 5500.0, start=600) + spectra(3, 8000, 9000, start=700))
+    report = run("train", "patch", "--any-coverage", "--range", "5000", "6000", "--epochs", "1",
+                 "--set", "width=16", "--set", "least_steps=1", "--latent", "8")  # fmt: skip
+    (group,) = report["groups"]
+    assert (group["wave_min_aa"], group["wave_max_aa"]) == (5000, 6000)
+    assert group["spectra"] == N + 25
+    assert report["left_out"] == {"lies outside 5000–6000 Å": 3}
+    assert group["name"].startswith("patch.wide-")
+
+
+@pytest.mark.parametrize(
+    ("ends", "code", "told"),
+    [
+        (("6000", "5000"), "bad_range", "shorter one first"),
+        (("5000", "5000"), "bad_range", "shorter one first"),
+        (("-5000", "6000"), "bad_range", "no range"),
+        (("0", "6000"), "bad_range", "no range"),
+        (("nan", "6000"), "bad_range", "no range"),
+        (("5000", "inf"), "bad_range", "no range"),
+        (("five", "6000"), "bad_command_line", "five"),
+        (("20000", "21000"), "no_coverage", "4000–7000 Å"),
+        (("3000", "9000"), "nothing_trained", "covers too little of the range asked for"),
+        (("5000", "5002"), "nothing_trained", "fewer than 16 pixels"),
+    ],
+)  # fmt: skip
+def test_ranges_that_cannot_be_say_why(run, root, ends, code, told):
+    error = run("train", "pca", "--range", *ends, code=2)
+    assert error["code"] == code
+    assert told in error["reason"] + error["remedy"]
+    assert sp.open(root).models() == []
+
+
+@pytest.mark.parametrize("given", [(5000,), (1, 2, 3), 5000, "12", ("a", "b"), (None, 5000)])
+def test_what_is_no_range_is_refused_in_python_too(given):
+    with pytest.raises(UsageError) as caught:
+        TrainOptions("pca", range_aa=given)
+    assert caught.value.code == "bad_range"
+    assert TrainOptions("pca").family == "pca|group|none|keep||"
+    assert TrainOptions("pca", range_aa=(5000, 6000)).family != TrainOptions("pca").family

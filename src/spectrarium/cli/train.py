@@ -23,6 +23,8 @@ from .output import archive_only, console, emit, json_option, opened, progress_b
               help="Shift to rest by the catalogue's velocity or redshift.")  # fmt: skip
 @click.option("--telluric", type=click.Choice(["keep", "mask"]), default="keep",
               show_default=True, help="Strong bands of the Earth's atmosphere.")  # fmt: skip
+@click.option("--range", "range_aa", type=float, nargs=2, default=None, metavar="LO HI",
+              help="Å, vacuum, in the models' frame: they see nothing else.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(1), default=None, help="Passes at most.")
 @click.option("--batch", type=click.IntRange(1), default=None, help="Spectra a step.")
 @click.option("--seed", type=click.IntRange(0), default=None, help="Of everything random.")

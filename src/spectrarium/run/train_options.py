@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -24,8 +25,9 @@ class TrainOptions:
     """What can be asked of `train`; None = the encoder's own default.
 
     where : filter of the spectra · any_coverage : one wide model per kind, for encoders that bear
-    gaps · rest, telluric : how spectra are prepared (see `ModelDomain`) · name : suffix that tells
-    the models from others of the same groups · object_column : says which spectra are of one
+    gaps · rest, telluric : how spectra are prepared (see `ModelDomain`) · range_aa : what models
+    are limited to, Å, vacuum, in their frame (see `GroupingRules`) · name : suffix that tells the
+    models from others of the same groups · object_column : says which spectra are of one
     object · max_train : spectra of a group at most · max_pixels : of a model's grid, which is else
     made coarser (None = 6,000; 16,384 with any_coverage) · weights : the user's file or folder, for
     networks that others trained · settings : any others of the encoder's own, by name (see
@@ -39,6 +41,7 @@ class TrainOptions:
     any_coverage: bool = False
     rest: str = "none"
     telluric: str = "keep"
+    range_aa: tuple[float, float] | None = None
     epochs: int | None = None
     batch: int | None = None
     seed: int | None = None
@@ -65,13 +68,29 @@ class TrainOptions:
         if self.seed is not None and self.seed < 0:
             raise UsageError(f"seed is {self.seed}", code="bad_option", where="--seed",
                              remedy="give a whole number from 0")  # fmt: skip
+        if self.range_aa is not None:
+            object.__setattr__(self, "range_aa", _range(self.range_aa))
 
     @property
     def family(self) -> str:
         """Models that share out the observations: of one encoder, prepared and chosen alike."""
         kind = "wide" if self.any_coverage else "group"
+        if self.range_aa is not None:
+            kind += f" {self.range_aa[0]!r}-{self.range_aa[1]!r}"
         return "|".join([self.encoder, kind, self.rest, self.telluric, self.name,
                          self.where or ""])  # fmt: skip
+
+
+def _range(given: Any) -> tuple[float, float]:
+    """Two wavelengths in Å. Raises UsageError (bad_range)."""
+    try:
+        low, high = (math.nan,) * 2 if isinstance(given, str) else map(float, given)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not 0 < low < high < math.inf:
+        raise UsageError(f"{given!r} is no range of wavelengths", code="bad_range", where="--range",
+                         remedy="give two wavelengths in Å, the shorter one first")  # fmt: skip
+    return low, high
 
 
 @dataclass
@@ -155,6 +174,7 @@ def rules_of(options: TrainOptions) -> GroupingRules:
     rules = GroupingRules(
         telluric=choice(Telluric, options.telluric, "telluric"),
         rest=choice(Rest, options.rest, "rest"),
+        range_aa=options.range_aa,
     )
     most = options.max_pixels
     return rules if most is None else replace(rules, max_pixels=most, wide_most=most)
