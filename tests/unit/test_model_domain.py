@@ -22,7 +22,12 @@ from spectrarium.embed.domain import (
     SpectrumSummary,
     frame_class,
 )
-from spectrarium.embed.grouping import GroupingRules, propose_models, propose_wide_models
+from spectrarium.embed.grouping import (
+    GroupingRules,
+    propose_models,
+    propose_wide_models,
+    refuse_range,
+)
 from spectrarium.embed.prepare import Preparer, estimated_ivar, flux_scale
 from spectrarium.measure.airvac import vac_to_air
 
@@ -220,6 +225,57 @@ def test_unknown_medium_may_join_a_coarse_model_of_known_medium():
     unknown = [summary(pixel_kms=250.0, resolving_power=500.0, medium=Medium.UNKNOWN)] * 3
     (model,) = propose_models(known + unknown).models
     assert model.members == tuple(range(33))
+
+
+@pytest.mark.parametrize("propose", [propose_models, propose_wide_models])
+@pytest.mark.parametrize("range_aa", [(5000.0, 6000.0), (6500.0, 6600.0), (3700.0, 9300.0)])
+def test_a_model_is_limited_to_the_range_asked_for(propose, range_aa):
+    most = [summary() for _ in range(30)]
+    short = [summary(high=5050.0), summary(low=9400.0, high=9900.0)]
+    rules = GroupingRules(range_aa=range_aa)
+    proposal = propose(most + short, rules)
+    (model,) = proposal.models
+    assert (model.domain.wave_min_aa, model.domain.wave_max_aa) == range_aa
+    assert model.domain.pixel_kms == pytest.approx(69, rel=0.02), "no finer, no coarser"
+    assert set(range(30)) <= set(model.members)
+    assert f"within-{range_aa[0]:.0f}-{range_aa[1]:.0f}" in model.name
+    assert "lies outside" in proposal.left_out[31]
+    told = "lies outside 6500–6600 Å" if range_aa[0] == 6500 else "the range asked for"
+    assert propose is propose_wide_models or proposal.left_out[30].endswith(told)
+
+
+def test_a_range_is_meant_in_the_frame_of_the_models():
+    near = [summary(4000, 7000, redshift=0.0) for _ in range(25)]
+    far = [summary(6000, 10500, redshift=0.5) for _ in range(25)]
+    (model,) = propose_models(near + far, GroupingRules(rest="z", range_aa=(4500, 6000))).models
+    assert len(model.members) == 50
+    (model,) = propose_models(near + far, GroupingRules(range_aa=(4500, 6000))).models
+    assert len(model.members) == 25
+
+
+def test_ends_of_a_range_that_few_reach_are_drawn_in():
+    spectra = [summary(low=low) for low in np.linspace(4000, 4050, 40)]
+    (model,) = propose_models(spectra, GroupingRules(range_aa=(4000, 6000))).models
+    assert 4030 < model.domain.wave_min_aa < 4045
+    assert model.domain.wave_max_aa == 6000.0
+
+
+def test_a_range_of_too_few_pixels_makes_no_model():
+    proposal = propose_models([summary()] * 30, GroupingRules(range_aa=(6562, 6564)))
+    assert proposal.models == ()
+    assert set(proposal.left_out.values()) == {"has fewer than 16 pixels in 6562–6564 Å"}
+
+
+def test_a_range_that_nothing_reaches_says_where_the_spectra_lie():
+    refuse_range([summary()], GroupingRules(range_aa=(9000, 9500)))
+    refuse_range([summary(n_orders=9)], GroupingRules(range_aa=(19000, 19500)))
+    with pytest.raises(UsageError, match="no spectrum reaches 10000–11000 Å") as caught:
+        refuse_range([summary()] * 3, GroupingRules(range_aa=(10000, 11000)))
+    assert (caught.value.code, caught.value.where) == ("no_coverage", "--range")
+    assert "3700–9300 Å" in caught.value.remedy
+    with pytest.raises(UsageError) as caught:
+        refuse_range([summary(redshift=1.0)], GroupingRules(rest="z", range_aa=(8000, 9000)))
+    assert "1850–4650 Å, where they lie at rest" in caught.value.remedy
 
 
 @pytest.mark.parametrize("propose", [propose_models, propose_wide_models])

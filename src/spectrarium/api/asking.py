@@ -59,7 +59,8 @@ class Asking(ABC):
         """Teach an encoder each group of comparable spectra; `embed` then gives vectors.
 
         options : those of `TrainOptions`: latent, device, where, any_coverage, rest, telluric,
-            epochs, batch, seed, name, object_column, max_train, weights
+            range_aa, epochs, batch, seed, name, object_column, max_train, max_pixels, weights, and
+            settings, a dict of any others that the encoder has (width, depth, beta …)
         Raises UsageError (no_such_option) for any other.
         """
         self._writable()

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..domain.errors import UsageError
 from ..settings import Settings
 from .output import archive_only, console, emit, json_option, opened, progress_bar, show_table
 
@@ -22,6 +23,8 @@ from .output import archive_only, console, emit, json_option, opened, progress_b
               help="Shift to rest by the catalogue's velocity or redshift.")  # fmt: skip
 @click.option("--telluric", type=click.Choice(["keep", "mask"]), default="keep",
               show_default=True, help="Strong bands of the Earth's atmosphere.")  # fmt: skip
+@click.option("--range", "range_aa", type=float, nargs=2, default=None, metavar="LO HI",
+              help="Å, vacuum, in the models' frame: they see nothing else.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(1), default=None, help="Passes at most.")
 @click.option("--batch", type=click.IntRange(1), default=None, help="Spectra a step.")
 @click.option("--seed", type=click.IntRange(0), default=None, help="Of everything random.")
@@ -38,14 +41,19 @@ from .output import archive_only, console, emit, json_option, opened, progress_b
               help="Of a model's grid [default: 6000]; finer spectra are averaged.")  # fmt: skip
 @click.option("--weights", type=click.Path(path_type=Path), default=None,
               help="Of a network that others trained: aion, specformer.")  # fmt: skip
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
+              help="Another setting of the encoder (width=512, beta=0.1); repeatable.")  # fmt: skip
 @archive_only
 @json_option
-def command(encoder: str, folder: Path | None, as_json: bool, **options: Any) -> None:
+def command(
+    encoder: str, folder: Path | None, as_json: bool, settings: tuple[str, ...], **options: Any
+) -> None:  # fmt: skip
     """Teach ENCODER (dense, conv, patch, gfnet, pca …) what the spectra look like.
 
     One model per group of spectra that can be compared. An interrupted training goes on when the
     same command is run again. Then `spectrarium embed --encoder ENCODER` gives vectors.
     """
+    options["settings"] = _named(settings)
     if options["weights"] is not None:
         options["weights"] = str(options["weights"])
     with progress_bar() as bar:
@@ -67,3 +75,19 @@ def command(encoder: str, folder: Path | None, as_json: bool, **options: Any) ->
         left = [{"without": n, "reason": reason} for reason, n in report.left_out.items()]
         show_table(left, ["without", "reason"])
     console.print(f"next: `spectrarium embed --encoder {encoder}`", markup=False)
+
+
+def _named(settings: tuple[str, ...]) -> dict[str, str]:
+    """``NAME=VALUE`` apart. Raises UsageError (bad_option, given_twice)."""
+    out: dict[str, str] = {}
+    for text in settings:
+        name, given, value = text.partition("=")
+        name = name.strip()
+        if not given or not name:
+            raise UsageError(f"{text!r} is no NAME=VALUE", code="bad_option", where="--set",
+                             remedy="write for example --set width=512")  # fmt: skip
+        if name in out:
+            raise UsageError(f"{name} is given twice", code="given_twice", where=f"--set {name}",
+                             remedy="give it once")  # fmt: skip
+        out[name] = value.strip()
+    return out

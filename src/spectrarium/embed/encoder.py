@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -152,31 +152,46 @@ def encoder_named(name: str) -> type[Encoder]:
     )  # fmt: skip
 
 
-def settings_of(kind: type[Encoder], **asked: int | str | None) -> Any:
-    """An encoder's settings with what was asked for (`OPTIONS`), else its own defaults.
-
-    Raises
-    ------
-    UsageError : the encoder has no such option (``no_such_option``)
-    """
+def settings_type(kind: type[Encoder]) -> type | None:
+    """The dataclass of an encoder's settings; None if it has none."""
     found = getattr(kind, "settings_type", None)
     if found is None:
         hint = get_type_hints(kind.__init__).get("settings")
         found = next((t for t in (*get_args(hint), hint) if is_dataclass(t)), None)
+    return cast(type | None, found)
+
+
+def field_of(kind: type[Encoder], option: str) -> str | None:
+    """What an encoder's settings call one of `OPTIONS`; None if it has no such setting."""
+    found = settings_type(kind)
     known = {f.name for f in fields(found)} if found is not None else set()
-    values = {}
+    return next((name for name in OPTIONS[option] if name in known), None)
+
+
+def settings_of(
+    kind: type[Encoder], further: Mapping[str, Any] | None = None, /, **asked: int | str | None
+) -> Any:
+    """An encoder's settings with what was asked for (`OPTIONS`), else its own defaults.
+
+    further : settings by the names that the encoder's own dataclass has (see `choosing.chosen`)
+    Raises
+    ------
+    UsageError : the encoder has no such option (``no_such_option``), or a value that it cannot take
+    """
+    found = settings_type(kind)
+    values = dict(further or {})
     for option, value in asked.items():
         if value is None:
             continue
-        name = next((n for n in OPTIONS[option] if n in known), None)
+        name = field_of(kind, option)
         if name is None:
-            there = [o for o, names in OPTIONS.items() if known & set(names)]
+            there = [o for o in OPTIONS if field_of(kind, o)]
             raise UsageError(
                 f"this encoder has no option --{option}", code="no_such_option",
                 where=kind.__name__, remedy="it knows: " + (", ".join(there) or "none"),
             )  # fmt: skip
         values[name] = value
-    return None if found is None else cast(Any, found)(**values)
+    return None if found is None else found(**values)
 
 
 def latent_of(settings: Any) -> int | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.axis import Medium
+from ..domain.errors import UsageError
 from ..domain.units import C_KMS
 from .domain import (
     AIR_SHIFT_KMS,
@@ -20,17 +21,17 @@ from .domain import (
     SpectrumSummary,
     Telluric,
     frame_class,
+    overlap_fraction,
     rest_shift,
     telluric_shift,
 )
+from .shared_range import best_range, lattice, reached_by, to_the_ends
 
 LOW_BELOW, HIGH_ABOVE = 5_000.0, 30_000.0
 """Resolving powers that divide low | mid | high."""
 RESOLUTION_SLACK = 1.5
 """A model also takes spectra this factor below or above its members' range of λ/Δλ: on its grid,
 which the coarser members set, lines differ by less than the members' own spread of widths."""
-_BIN = 0.002
-"""Ranges are compared on a lattice of this step in ln λ (600 km/s): 0.2 % of a coverage limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class GroupingRules:
     edge_share : of the members that must reach each end of the range
     max_pixels : of a model's grid (the pixel grows to fit) · least_pixels : good ones a spectrum
     needs · telluric, rest : how the models prepare spectra (see `ModelDomain`)
+    range_aa : that no grid goes beyond, Å, vacuum, in the frame of the models; of it a spectrum has
+    to cover `least_coverage` (a wide model's: `wide_coverage`) · range_pixels : and by so many
     wide_pixels, wide_coverage : of a wide model's grid, good ones a spectrum needs, by number and
     by share, whichever is more · wide_most : pixels of such a grid at most"""
 
@@ -49,6 +52,8 @@ class GroupingRules:
     least_pixels: int = 50
     telluric: Telluric = Telluric.KEEP
     rest: Rest = Rest.NONE
+    range_aa: tuple[float, float] | None = None
+    range_pixels: int = 16
     wide_pixels: int = 64
     wide_coverage: float = 0.02
     wide_most: int = 16_384
@@ -94,7 +99,8 @@ def propose_models(
     model, its members leave, and so on while `least_members` remain. Every spectrum belongs to
     one model at most. Deterministic: depends on the summaries only, not on chance.
     """
-    return _propose(summaries, rules or GroupingRules(), _split)
+    rules = rules or GroupingRules()
+    return _propose(summaries, rules, _split, rules.least_coverage)
 
 
 def propose_wide_models(
@@ -105,16 +111,32 @@ def propose_wide_models(
     Its grid spans all that at least `least_members` spectra reach; a spectrum belongs to it when
     `wide_pixels` of the grid, and the share `wide_coverage`, carry information. Deterministic.
     """
-    return _propose(summaries, rules or GroupingRules(), _widest)
+    rules = rules or GroupingRules()
+    return _propose(summaries, rules, _widest, rules.wide_coverage)
+
+
+def refuse_range(summaries: Sequence[SpectrumSummary], rules: GroupingRules) -> None:
+    """Raises UsageError (no_coverage) if no spectrum reaches the range asked for."""
+    some = [i for i, s in enumerate(summaries) if not _unfit(s, rules)]
+    if rules.range_aa is None or not some:
+        return
+    lo, hi = rules.range_aa
+    low, high = _ranges(some, summaries, replace(rules, range_aa=None))
+    if not np.any((np.exp(low) < hi) & (np.exp(high) > lo)):
+        raise UsageError(
+            f"no spectrum reaches {lo:g}–{hi:g} Å", code="no_coverage", where="--range",
+            remedy=f"choose within {math.exp(low.min()):.0f}–{math.exp(high.max()):.0f} Å, where "
+            "they lie" + (" at rest" if rules.rest != Rest.NONE else ""),
+        )  # fmt: skip
 
 
 def _propose(
-    summaries: Sequence[SpectrumSummary], rules: GroupingRules, divide: Divide
+    summaries: Sequence[SpectrumSummary], rules: GroupingRules, divide: Divide, least: float
 ) -> Proposal:
     groups: dict[Key, list[int]] = defaultdict(list)
     left: dict[int, str] = {}
     for i, s in enumerate(summaries):
-        reason = _unfit(s, rules)
+        reason = _unfit(s, rules) or _off_range(s, rules, least)
         if reason:
             left[i] = reason
         else:
@@ -138,40 +160,29 @@ def _widest(
     kept: list[int] = []
     if len(indexes) >= rules.least_members:
         low, high = _ranges(indexes, summaries, rules)
-        a, b = _reached_by(low, high, rules.least_members)
+        a, b = reached_by(low, high, rules.least_members)
         if b > a:
             pixel = np.array([summaries[i].pixel_kms for i in indexes])
             everyone = np.arange(len(indexes))
             kept, domain = _domain(key, a, b, everyone, indexes, summaries, pixel, rules, True)
             if len(kept) >= rules.least_members:
-                name = f"wide-{_name(key, domain)}"
+                name = f"wide-{_name(key, domain, rules)}"
                 models.append(ProposedModel(name, domain, tuple(kept)))
     taken = set(kept) if models else set()
     return models, {i: _why_left(summaries[i], models, rules) for i in indexes if i not in taken}
 
 
-def _reached_by(
-    low: NDArray[np.float64], high: NDArray[np.float64], least: int
-) -> tuple[float, float]:
-    """First and last ln λ that `least` of the ranges contain; (0, 0) if there is none."""
-    ends = np.concatenate([low, high])
-    step = np.concatenate([np.ones(low.size, np.int64), -np.ones(high.size, np.int64)])
-    order = np.lexsort((-step, ends))  # of equal ends, beginnings first
-    inside = np.cumsum(step[order])
-    enough = np.flatnonzero(inside >= least)
-    if not enough.size:
-        return 0.0, 0.0
-    return float(ends[order[enough[0]]]), float(ends[order[enough[-1] + 1]])
-
-
 def _ranges(
     indexes: list[int], summaries: Sequence[SpectrumSummary], rules: GroupingRules
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """ln λ of both ends of each, in the frame of the models."""
+    """ln λ of both ends of each, in the frame of the models, within the range asked for."""
     some = [summaries[i] for i in indexes]
     shift = np.log([rest_shift(s, rules.rest, math.inf)[0] for s in some])
     low, high = (np.log([getattr(s, end) for s in some]) for end in ("em_min_aa", "em_max_aa"))
-    return low - shift, high - shift
+    if rules.range_aa is None:
+        return low - shift, high - shift
+    a, b = np.log(rules.range_aa)
+    return np.clip(low - shift, a, b), np.clip(high - shift, a, b)
 
 
 def _unfit(s: SpectrumSummary, rules: GroupingRules) -> str:
@@ -186,6 +197,22 @@ def _unfit(s: SpectrumSummary, rules: GroupingRules) -> str:
     # whether the barycentric correction matters depends on the pixel, not known before the group
     pixel = math.inf if resolution_class(s.resolution) == "low" else 0.0
     return rest_shift(s, rules.rest, pixel)[1]
+
+
+def _off_range(s: SpectrumSummary, rules: GroupingRules, least: float) -> str:
+    """Why a spectrum has too little of the range asked for."""
+    if rules.range_aa is None:
+        return ""
+    lo, hi = rules.range_aa
+    shift, _ = rest_shift(s, rules.rest, math.inf)
+    share = overlap_fraction(s.em_min_aa / shift, s.em_max_aa / shift, lo, hi)
+    if not share > 0:
+        return f"lies outside {lo:g}–{hi:g} Å"
+    if share < least:
+        return f"covers {100 * share:.0f} % of {lo:g}–{hi:g} Å, the range asked for"
+    if share * math.log(hi / lo) * C_KMS < rules.range_pixels * s.pixel_kms:
+        return f"has fewer than {rules.range_pixels} pixels in {lo:g}–{hi:g} Å"
+    return ""
 
 
 def _key(s: SpectrumSummary, rules: GroupingRules) -> Key:
@@ -222,60 +249,25 @@ def _split(
     pixel = np.array([summaries[i].pixel_kms for i in indexes])
     remaining = np.arange(len(indexes))
     models: list[ProposedModel] = []
+    origin, step = lattice(rules.range_aa)
     while remaining.size >= rules.least_members:
-        a, b, inside = _best_range(low[remaining], high[remaining], rules)
+        a, b, inside = best_range(low[remaining] - origin, high[remaining] - origin,
+                                  rules.least_members, rules.least_coverage, step)  # fmt: skip
         if inside.sum() < rules.least_members:
             break
         chosen = remaining[inside]
+        a, b = to_the_ends(a + origin, b + origin, rules.range_aa, step)
         # an end that few members reach would be learnt from those few: draw it in
         a = max(a, float(np.quantile(low[chosen], rules.edge_share)))
         b = min(b, float(np.quantile(high[chosen], 1.0 - rules.edge_share)))
         kept, domain = _domain(key, a, b, chosen, indexes, summaries, pixel, rules)
         if len(kept) < rules.least_members:
             break
-        models.append(ProposedModel(_name(key, domain), domain, tuple(kept)))
+        models.append(ProposedModel(_name(key, domain, rules), domain, tuple(kept)))
         taken = set(kept)
         remaining = np.array([r for r in remaining if indexes[r] not in taken], dtype=np.int64)
     reasons = {indexes[r]: _why_left(summaries[indexes[r]], models, rules) for r in remaining}
     return models, reasons
-
-
-def _best_range(
-    low: NDArray[np.float64], high: NDArray[np.float64], rules: GroupingRules
-) -> tuple[float, float, NDArray[np.bool_]]:
-    """ln λ bounds that maximise members × width, a member covering `least_coverage` of them."""
-    cell_low = np.ceil(low / _BIN).astype(np.int64)
-    cell_high = np.floor(high / _BIN).astype(np.int64)
-    pairs = Counter(zip(cell_low.tolist(), cell_high.tolist(), strict=True))
-    lo = np.array([p[0] for p in pairs])
-    hi = np.array([p[1] for p in pairs])
-    n = np.array(list(pairs.values()))
-    best = (-1.0, 0, 1)
-    ends = _candidates(hi, n)
-    for a in _candidates(lo, n):
-        b = ends[ends > a]
-        if not b.size:
-            continue
-        shared = np.minimum(hi, b[:, None]) - np.maximum(lo, a)
-        members = ((shared >= rules.least_coverage * (b - a)[:, None]) * n).sum(axis=1)
-        score = np.where(members >= rules.least_members, members * (b - a), 0)
-        at = int(np.argmax(score))
-        best = max(best, (float(score[at]), -int(a), int(b[at])))
-    a_cell, b_cell = -best[1], best[2]
-    shared_all = np.minimum(cell_high, b_cell) - np.maximum(cell_low, a_cell)
-    inside = shared_all >= rules.least_coverage * (b_cell - a_cell)
-    return a_cell * _BIN, b_cell * _BIN, inside & (best[0] > 0)
-
-
-def _candidates(cells: NDArray[np.int64], n: NDArray[np.int64], most: int = 120
-                ) -> NDArray[np.int64]:  # fmt: skip
-    """Distinct bounds; of very many, those at even weighted quantiles."""
-    values, where = np.unique(cells, return_inverse=True)
-    if values.size <= most:
-        return values
-    cumulative = np.cumsum(np.bincount(where, weights=n))
-    at = np.searchsorted(cumulative, np.linspace(0, cumulative[-1], most))
-    return np.unique(values[np.minimum(at, values.size - 1)])
 
 
 def _domain(
@@ -297,6 +289,7 @@ def _domain(
     most = rules.wide_most if wide else rules.max_pixels
     n_pix = min(math.floor((b - a) * C_KMS / step_kms) + 1, most)
     share = max(rules.wide_coverage, rules.wide_pixels / max(n_pix, 2))
+    narrow = rules.least_coverage - 0.02
     width_kms = (b - a) * C_KMS / max(n_pix, 1)
     # fine pixels part frames that the group's name does not: the commonest decides, not the first
     frames = Counter(frame_class(summaries[indexes[c]].specsys, width_kms) for c in chosen)
@@ -311,7 +304,7 @@ def _domain(
             math.ceil(max(resolving) * RESOLUTION_SLACK),
         ),
         flux_kind=FluxKind(key[2]),
-        least_coverage=min(share, 1.0) if wide else rules.least_coverage - 0.02,
+        least_coverage=min(share, narrow) if wide else narrow,
         telluric=rules.telluric,
         rest=rules.rest,
     )
@@ -326,12 +319,14 @@ def _why_left(s: SpectrumSummary, models: list[ProposedModel], rules: GroupingRu
     return f"fits no model: {reasons[0]}"
 
 
-def _name(key: Key, domain: ModelDomain) -> str:
+def _name(key: Key, domain: ModelDomain, rules: GroupingRules) -> str:
     kind = "" if key[2] == FluxKind.CALIBRATED.value else f"-{key[2]}"
     if domain.telluric == Telluric.MASK:
         kind += "-masked"
     if domain.rest != Rest.NONE:
         kind += f"-by-{domain.rest.value}"
+    if rules.range_aa is not None:
+        kind += "-within"
     return f"{key[0]}-{key[1]}{kind}-{domain.wave_min_aa:.0f}-{domain.wave_max_aa:.0f}"
 
 

@@ -37,6 +37,19 @@ class FitSettings:
     seed: int = 0
     memory_bytes: int = 6 * 2**30
 
+    def __post_init__(self) -> None:
+        for name, least in (("max_passes", 1), ("sample", 1), ("tolerance", 0)):
+            if not getattr(self, name) >= least:
+                raise _unfit(name, getattr(self, name), f"at least {least}")
+        for name in ("clip", "softening"):
+            if not getattr(self, name) > 0:
+                raise _unfit(name, getattr(self, name), "positive")
+
+
+def _unfit(name: str, value: float, what: str) -> UsageError:
+    return UsageError(f"{name} is {value}, it must be {what}", code="bad_fit",
+                      remedy=f"choose another {name}")  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:

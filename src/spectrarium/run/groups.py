@@ -115,6 +115,8 @@ def counted(reasons: Sequence[str]) -> dict[str, int]:
 
 
 def _in_words(reason: str) -> str:
+    if reason.endswith("the range asked for"):
+        return "covers too little of the range asked for"
     if reason.startswith(("covers", "fits no model: covers", "good pixels cover")):
         return "covers too little of any group's range"
     if reason.startswith("fits no model: resolution"):

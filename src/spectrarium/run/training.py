@@ -21,7 +21,12 @@ from numpy.typing import NDArray
 from ..domain.errors import DataError, TransientError, UsageError
 from ..domain.progress import Progress, Silent
 from ..embed.encoder import Encoder, encoder_named
-from ..embed.grouping import ProposedModel, propose_models, propose_wide_models
+from ..embed.grouping import (
+    ProposedModel,
+    propose_models,
+    propose_wide_models,
+    refuse_range,
+)
 from ..store.archive import Archive, Rows
 from ..store.writer import open_writer
 from .groups import Refused, counted, free_name, in_groups, summaries
@@ -33,6 +38,7 @@ from .train_options import (
     TrainOptions,
     TrainReport,
     check_options,
+    completed,
     least_spectra,
     rules_of,
     settings_for,
@@ -57,12 +63,14 @@ def train(
 
     Raises
     ------
-    UsageError : no spectra (``nothing_to_do``), no group from which a model could be learnt
-        (``nothing_trained``), unknown encoder, device, column or option
+    UsageError : no spectra (``nothing_to_do``), none that reaches the range asked for
+        (``no_coverage``), no group from which a model could be learnt (``nothing_trained``),
+        unknown encoder, device, column or option
     TransientError : cancelled, or the same training is running (``locked``)
     """
     progress = progress or Silent()
     kind = encoder_named(options.encoder)
+    options = completed(kind, options)
     check_options(kind, options)
     rules = rules_of(options)
     archive = Archive(root)
@@ -70,12 +78,13 @@ def train(
     if not len(rows):
         raise UsageError("no observation to learn from", code="nothing_to_do",
                          remedy="ingest some, or loosen --where")  # fmt: skip
+    facts = summaries(archive, rows)
+    refuse_range(facts, rules)
     report = TrainReport(options.encoder, observations=len(rows), version=archive.version)
     objects = objects_of(archive, rows, options.object_column)
     trainer = _Trainer(archive, kind, options, rows, objects, report, progress, wait_s)
     propose = propose_wide_models if options.any_coverage else propose_models
-    left = in_groups(archive, rows, summaries(archive, rows), lambda s: propose(s, rules),
-                     trainer.group)  # fmt: skip
+    left = in_groups(archive, rows, facts, lambda s: propose(s, rules), trainer.group)
     report.left_out = counted([reason for _, reason in left + trainer.without])
     _tell_leftovers(archive.root / "models" / ".training", progress)
     if not report.groups:
@@ -83,7 +92,8 @@ def train(
         raise UsageError(f"no group of spectra could be learnt from ({reasons})",
                          code="nothing_trained", where=options.encoder,
                          remedy="ingest more spectra like these, ask for fewer latents, or choose "
-                         "others with --where")  # fmt: skip
+                         "others with --where"
+                         + (" or --range" if options.range_aa else ""))  # fmt: skip
     return report
 
 
@@ -229,7 +239,7 @@ class _Trainer:
             "split": "whole objects are held out, chosen by a hash of object and seed; their "
                      "share is `held_out` of the settings, if the encoder holds any out",
             "objects_are": f"column {by}, else " * bool(by) + OBJECTS_ARE,
-            "options": {k: v for k, v in asdict(self.options).items() if v is not None},
+            "options": {k: v for k, v in asdict(self.options).items() if v not in (None, {})},
         }  # fmt: skip
 
 
