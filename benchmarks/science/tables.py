@@ -19,13 +19,13 @@ from spectrarium.evaluate.table import better, number
 SCIENCE = Path(__file__).parents[2] / "docs" / "science.md"
 FIRST = ("precision", "MAE", "planted recall", "wrong z")
 """Measures of the first table."""
-CONTINUUM = "planted recall@1% among stars: "
+AMONG = "planted recall@1% among stars: "
 Row = dict[str, Any]
 
 
-def interval(found: Row, key: str = "") -> Interval:
-    """What a record says of a value, or of its difference to PCA."""
-    return Interval(**(found[key] if key else found))
+def interval(found: Row) -> Interval:
+    """What a record says of a value, without what it is compared with."""
+    return Interval(**{k: v for k, v in found.items() if not k.startswith("minus_")})
 
 
 def signed(value: float, measure: str) -> str:
@@ -44,10 +44,14 @@ def ranged(found: Interval, measure: str) -> str:
     return f"{number(found.value, measure)} ({low}–{high})"
 
 
-def first_cell(row: Row, method: str) -> str | None:
-    """A value and how it differs from PCA's; of PCA its interval. None: not in this record."""
-    if method not in row:
-        return None
+def difference(change: Interval, measure: str) -> str:
+    """Marked, with its interval."""
+    gap = marked(signed(change.value, measure), better(measure, change))
+    return f"{gap} ({signed(change.low, measure)} … {signed(change.high, measure)})"
+
+
+def first_cell(row: Row, method: str) -> str:
+    """A value and how it differs from PCA's; of PCA its interval."""
     measure, found = row["measure"], row[method]
     if found is None:
         return "–"
@@ -60,25 +64,19 @@ def first_cell(row: Row, method: str) -> str | None:
     return f"{text} {marked(signed(change.value, measure), better(measure, change))}"
 
 
-def plain(found: Row | None) -> Row | None:
-    """A record's value without what it is compared with."""
-    return found and {k: v for k, v in found.items() if k != "minus_pca"}
-
-
 def first_rows(record: Row) -> dict[tuple[str, ...], dict[str, str]]:
     """Retrieval, labels and outliers."""
     out = {}
     for row in record["rows"]:
         measure = row["measure"]
         kept = measure.startswith(FIRST) and not (
-            measure.startswith(CONTINUUM) and not measure.endswith("combined")
+            measure.startswith(AMONG) and not measure.endswith("combined")
         )
         if not kept:
             continue
         cells = {"objects": str(next(row[m]["n_objects"] for m in ("patch", "pca") if row[m]))}
         for method in (k for k in row if k not in ("corpus", "measure")):
-            held = row | {method: plain(row[method])} if method == "pca" else row
-            cells[method] = first_cell(held, method) or "–"
+            cells[method] = first_cell(row, method)
         out[row["corpus"], measure] = cells
     return out
 
@@ -90,12 +88,11 @@ def nuisance_rows(record: Row) -> dict[tuple[str, ...], dict[str, str]]:
         measure = row["measure"]
         if not measure.startswith("R² of "):
             continue
-        cells = {m: ranged(Interval(**plain(row[m])), measure) if row[m] else "–"
+        cells = {m: ranged(interval(row[m]), measure) if row[m] else "–"
                  for m in ("raw pixels", "pca", "patch")}  # fmt: skip
-        change = Interval(**row["patch"]["minus_pca"])
-        gap = marked(signed(change.value, measure), better(measure, change))
-        low, high = signed(change.low, measure), signed(change.high, measure)
-        cells["patch − pca"] = f"{gap} ({low} … {high})"
+        for head, other in (("patch − pca", "minus_pca"), ("patch − pixels", "minus_raw")):
+            found = row["patch"][other]
+            cells[head] = difference(Interval(**found), measure) if found else "–"
         out[row["corpus"], measure.removeprefix("R² of ")] = cells
     return out
 
@@ -119,6 +116,8 @@ def tag_rows(record: Row) -> dict[tuple[str, ...], dict[str, str]]:
             )  # fmt: skip
             for row in whole:
                 cells[f"{name}: {row['nominal']:.0%}"] = f"{100 * row['share']:.1f}"
+            raw = values.get((run["corpus"], f"tag σ {label}"), {}).get("raw pixels")
+            cells["pixels: σ"] = number(raw["value"], label) if raw else "–"
     return out
 
 
@@ -131,7 +130,7 @@ def rewritten(text: str, start: str, found: dict[tuple[str, ...], dict[str, str]
     old = {}
     for line in lines[top + 2 : end]:
         cells = [c.strip() for c in line.strip("|").split("|")]
-        old[cells[0], cells[1]] = dict(zip(heads[2:], cells[2:], strict=True))
+        old[cells[0], cells[1]] = dict(zip(heads[2:], cells[2:], strict=False))  # a head may be new
     fresh = {corpus for corpus, _ in found}
     order = [k for k in old if k in found or k[0] not in fresh]
     for key in found:  # new rows come after the last of their corpus
