@@ -6,10 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from postgres_server import postgres
 from required import need
 
 __all__ = ["data_dir", "postgres"]
+
+settings.register_profile("spectrarium", deadline=None)  # a busy machine is no defect
+settings.load_profile("spectrarium")
 
 
 @pytest.fixture(scope="session")
