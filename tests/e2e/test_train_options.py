@@ -1,4 +1,4 @@
-"""What can be asked of `train`: settings of the encoder, a range."""
+"""What can be asked of `train`: settings of the encoder, a range, full resolution."""
 
 from __future__ import annotations
 
@@ -218,3 +218,37 @@ def test_what_is_no_range_is_refused_in_python_too(given):
     assert caught.value.code == "bad_range"
     assert TrainOptions("pca").family == "pca|group|none|keep||"
     assert TrainOptions("pca", range_aa=(5000, 6000)).family != TrainOptions("pca").family
+
+
+# full resolution ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fine(tmp_path) -> Path:
+    """40 spectra (a network needs 32 to learn from) of 20,000 pixels that they resolve."""
+    ends = np.exp([8.294, 8.860])  # 3999–7045 Å, on the lattice that ranges are compared on
+    add_spectra(tmp_path / "fine", spectra(40, *ends, pixels=20_000, power=18_000.0))
+    return tmp_path / "fine"
+
+
+def test_conv_sees_every_pixel_and_others_say_that_they_do_not(fine, capsys):
+    pytest.importorskip("torch")
+    archive = sp.open(fine)
+    (group,) = archive.train("conv", latent=4, epochs=1, settings={"channels": 4}).groups
+    assert group.pixels == pytest.approx(20_000, abs=20)
+    assert (group.own_pixels, group.coarser) == (group.pixels, "")
+    assert archive.embed("conv").covered == 40
+    vectors = archive.store.table(f"embeddings/{group.name}").column("vector")
+    assert np.isfinite(np.array(vectors.to_pylist())).all()
+
+    (coarse,) = archive.train("pca", latent=2).groups
+    assert (coarse.pixels, coarse.own_pixels) == (6_000, group.pixels)
+    assert coarse.coarser == "max-pixels"
+    capsys.readouterr()
+    for words, told in (([], True), (["--max-pixels", "20100"], False)):
+        with pytest.raises(SystemExit) as ended:
+            main(["train", "pca", "--latent", "2", *words, "-a", str(fine)])
+        out = " ".join(capsys.readouterr().out.split())
+        assert ended.value.code == 0
+        assert ("its 6,000 pixels are 3.3 times as wide as those of its spectra" in out) == told
+        assert (f"--max-pixels {group.pixels} keeps them apart" in out) == told

@@ -228,6 +228,21 @@ def test_unknown_medium_may_join_a_coarse_model_of_known_medium():
 
 
 @pytest.mark.parametrize("propose", [propose_models, propose_wide_models])
+def test_a_grid_that_is_coarser_than_the_spectra_says_why(propose):
+    some = [summary() for _ in range(30)]
+    own = round(np.log(9300 / 3700) * 299_792.458 / 69)
+    for rules, changes, coarser in (
+        (GroupingRules(), {}, ""),
+        (GroupingRules(max_pixels=1000, wide_most=1000), {}, "max-pixels"),
+        (GroupingRules(), {"medium": Medium.UNKNOWN}, "medium"),
+    ):
+        (model,) = propose([dataclasses.replace(s, **changes) for s in some], rules).models
+        assert model.coarser == coarser
+        assert model.own_pixels == pytest.approx(own, rel=0.01)
+        assert (model.domain.n_pix < model.own_pixels) == bool(coarser)
+
+
+@pytest.mark.parametrize("propose", [propose_models, propose_wide_models])
 @pytest.mark.parametrize("range_aa", [(5000.0, 6000.0), (6500.0, 6600.0), (3700.0, 9300.0)])
 def test_a_model_is_limited_to_the_range_asked_for(propose, range_aa):
     most = [summary() for _ in range(30)]

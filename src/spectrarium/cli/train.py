@@ -11,6 +11,12 @@ from ..domain.errors import UsageError
 from ..settings import Settings
 from .output import archive_only, console, emit, json_option, opened, progress_bar, show_table
 
+_COARSER = {
+    "max-pixels": "these were averaged; --max-pixels {} keeps them apart",
+    "medium": "whether these are in air or in vacuum is not known; declare it when ingesting",
+}
+"""Why a grid is coarser than the spectra, and what can be done."""
+
 
 @click.command()
 @click.argument("encoder")
@@ -38,7 +44,8 @@ from .output import archive_only, console, emit, json_option, opened, progress_b
 )
 @click.option("--max-train", type=click.IntRange(1), default=None, help="Spectra a model at most.")
 @click.option("--max-pixels", type=click.IntRange(16), default=None,
-              help="Of a model's grid [default: 6000]; finer spectra are averaged.")  # fmt: skip
+              help="Of a model's grid [default: 6000, conv 327680]; finer spectra are "
+              "averaged.")  # fmt: skip
 @click.option("--weights", type=click.Path(path_type=Path), default=None,
               help="Of a network that others trained: aion, specformer.")  # fmt: skip
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
@@ -71,6 +78,11 @@ def command(
         for g in report.groups
     ]  # fmt: skip
     show_table(rows, list(rows[0]))
+    for g in report.groups:
+        if g.coarser:
+            console.print(f"{g.name}: its {g.pixels:,} pixels are {g.own_pixels / g.pixels:.1f} "
+                          f"times as wide as those of its spectra: "
+                          + _COARSER[g.coarser].format(g.own_pixels), markup=False)  # fmt: skip
     if report.left_out:
         left = [{"without": n, "reason": reason} for reason, n in report.left_out.items()]
         show_table(left, ["without", "reason"])

@@ -133,6 +133,7 @@ class Conv(DeepEncoder):
         "Needs thousands of spectra to beat linear models; small training sets are learnt by "
         "heart. " + DeepEncoder.limits
     )
+    most_pixels: ClassVar[int | None] = 327_680
     settings: ConvSettings
 
     def __init__(

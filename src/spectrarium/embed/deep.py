@@ -51,6 +51,8 @@ class DeepEncoder(ABC):
         "For spectra like those it was trained on: same range, frame and kind of flux. Vectors "
         "carry no calibrated uncertainty unless the network is variational."
     )
+    most_pixels: ClassVar[int | None] = None
+    """Of a grid, unless asked otherwise; None = what `GroupingRules` say."""
     metric_power: ClassVar[float] = 0.5
     """As in PCA: distances are taken among vectors × variance^(−power/2)."""
 

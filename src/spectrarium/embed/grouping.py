@@ -61,11 +61,18 @@ class GroupingRules:
 
 @dataclass(frozen=True, slots=True)
 class ProposedModel:
-    """One group: its name, its domain and the positions of its members."""
+    """One group: its name, its domain and the positions of its members.
+
+    own_pixels : that the range has at the members' own sampling · coarser : why the grid has
+    fewer, ``max-pixels`` (the rules allow no more) or ``medium`` (air or vacuum is unknown); ""
+    where it has not
+    """
 
     name: str
     domain: ModelDomain
     members: tuple[int, ...]
+    own_pixels: int
+    coarser: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +164,16 @@ def _widest(
 ) -> tuple[list[ProposedModel], dict[int, str]]:
     """One model over everything that `least_members` of these reach."""
     models: list[ProposedModel] = []
-    kept: list[int] = []
     if len(indexes) >= rules.least_members:
         low, high = _ranges(indexes, summaries, rules)
         a, b = reached_by(low, high, rules.least_members)
         if b > a:
             pixel = np.array([summaries[i].pixel_kms for i in indexes])
             everyone = np.arange(len(indexes))
-            kept, domain = _domain(key, a, b, everyone, indexes, summaries, pixel, rules, True)
-            if len(kept) >= rules.least_members:
-                name = f"wide-{_name(key, domain, rules)}"
-                models.append(ProposedModel(name, domain, tuple(kept)))
-    taken = set(kept) if models else set()
+            model = _model(key, a, b, everyone, indexes, summaries, pixel, rules, True)
+            if len(model.members) >= rules.least_members:
+                models.append(model)
+    taken = set(models[0].members) if models else set()
     return models, {i: _why_left(summaries[i], models, rules) for i in indexes if i not in taken}
 
 
@@ -237,7 +242,7 @@ def _join(
             rest.append(i)
     for m, extra in joined.items():
         old = models[m]
-        models[m] = ProposedModel(old.name, old.domain, tuple(sorted((*old.members, *extra))))
+        models[m] = replace(old, members=tuple(sorted((*old.members, *extra))))
     return rest
 
 
@@ -260,17 +265,17 @@ def _split(
         # an end that few members reach would be learnt from those few: draw it in
         a = max(a, float(np.quantile(low[chosen], rules.edge_share)))
         b = min(b, float(np.quantile(high[chosen], 1.0 - rules.edge_share)))
-        kept, domain = _domain(key, a, b, chosen, indexes, summaries, pixel, rules)
-        if len(kept) < rules.least_members:
+        model = _model(key, a, b, chosen, indexes, summaries, pixel, rules)
+        if len(model.members) < rules.least_members:
             break
-        models.append(ProposedModel(_name(key, domain, rules), domain, tuple(kept)))
-        taken = set(kept)
+        models.append(model)
+        taken = set(model.members)
         remaining = np.array([r for r in remaining if indexes[r] not in taken], dtype=np.int64)
     reasons = {indexes[r]: _why_left(summaries[indexes[r]], models, rules) for r in remaining}
     return models, reasons
 
 
-def _domain(
+def _model(
     key: Key,
     a: float,
     b: float,
@@ -280,24 +285,23 @@ def _domain(
     pixel: NDArray[np.float64],
     rules: GroupingRules,
     wide: bool = False,
-) -> tuple[list[int], ModelDomain]:
+) -> ProposedModel:
     """The grid that a group shares, and those of the group that it covers."""
     # the coarser members set the pixel: finer ones are averaged, nobody is oversampled threefold
-    step_kms = float(np.quantile(pixel[chosen], 0.75))
-    if not key[3]:
-        step_kms = max(step_kms, 2.02 * AIR_SHIFT_KMS)
-    most = rules.wide_most if wide else rules.max_pixels
-    n_pix = min(math.floor((b - a) * C_KMS / step_kms) + 1, most)
-    share = max(rules.wide_coverage, rules.wide_pixels / max(n_pix, 2))
+    own_kms = float(np.quantile(pixel[chosen], 0.75))
+    step_kms = own_kms if key[3] else max(own_kms, 2.02 * AIR_SHIFT_KMS)
+    own, full = (max(math.floor((b - a) * C_KMS / kms) + 1, 2) for kms in (own_kms, step_kms))
+    n_pix = min(full, rules.wide_most if wide else rules.max_pixels)
+    share = max(rules.wide_coverage, rules.wide_pixels / n_pix)
     narrow = rules.least_coverage - 0.02
-    width_kms = (b - a) * C_KMS / max(n_pix, 1)
+    width_kms = (b - a) * C_KMS / n_pix
     # fine pixels part frames that the group's name does not: the commonest decides, not the first
     frames = Counter(frame_class(summaries[indexes[c]].specsys, width_kms) for c in chosen)
     resolving = [summaries[indexes[c]].resolution for c in chosen]
     domain = ModelDomain(
         wave_min_aa=round(math.exp(a), 3),
         wave_max_aa=round(math.exp(b), 3),
-        n_pix=max(n_pix, 2),
+        n_pix=n_pix,
         frame="rest" if rules.rest != Rest.NONE else max(sorted(frames), key=frames.__getitem__),
         resolution=(
             math.floor(min(resolving) / RESOLUTION_SLACK),
@@ -308,8 +312,9 @@ def _domain(
         telluric=rules.telluric,
         rest=rules.rest,
     )
-    kept = [indexes[c] for c in chosen if domain.covers(summaries[indexes[c]])[0]]
-    return kept, domain
+    kept = tuple(indexes[c] for c in chosen if domain.covers(summaries[indexes[c]])[0])
+    coarser = "max-pixels" if n_pix < full else "medium" if full < own else ""
+    return ProposedModel(_name(key, domain, rules, wide), domain, kept, own, coarser)
 
 
 def _why_left(s: SpectrumSummary, models: list[ProposedModel], rules: GroupingRules) -> str:
@@ -319,7 +324,7 @@ def _why_left(s: SpectrumSummary, models: list[ProposedModel], rules: GroupingRu
     return f"fits no model: {reasons[0]}"
 
 
-def _name(key: Key, domain: ModelDomain, rules: GroupingRules) -> str:
+def _name(key: Key, domain: ModelDomain, rules: GroupingRules, wide: bool) -> str:
     kind = "" if key[2] == FluxKind.CALIBRATED.value else f"-{key[2]}"
     if domain.telluric == Telluric.MASK:
         kind += "-masked"
@@ -327,7 +332,8 @@ def _name(key: Key, domain: ModelDomain, rules: GroupingRules) -> str:
         kind += f"-by-{domain.rest.value}"
     if rules.range_aa is not None:
         kind += "-within"
-    return f"{key[0]}-{key[1]}{kind}-{domain.wave_min_aa:.0f}-{domain.wave_max_aa:.0f}"
+    level = f"wide-{key[0]}" if wide else key[0]
+    return f"{level}-{key[1]}{kind}-{domain.wave_min_aa:.0f}-{domain.wave_max_aa:.0f}"
 
 
 def _unique_names(models: list[ProposedModel]) -> list[ProposedModel]:
@@ -336,5 +342,5 @@ def _unique_names(models: list[ProposedModel]) -> list[ProposedModel]:
     for model in models:
         seen[model.name] += 1
         name = model.name if seen[model.name] == 1 else f"{model.name}-{seen[model.name]}"
-        out.append(ProposedModel(name, model.domain, model.members))
+        out.append(replace(model, name=name))
     return out

@@ -29,11 +29,11 @@ class TrainOptions:
     where : filter of the spectra · any_coverage : one wide model per kind, for encoders that bear
     gaps · rest, telluric : how spectra are prepared (see `ModelDomain`) · range_aa : what models
     are limited to, Å, vacuum, in their frame (see `GroupingRules`) · name : suffix that tells the
-    models from others of the same groups · object_column : says which spectra are of one
-    object · max_train : spectra of a group at most · max_pixels : of a model's grid, which is else
-    made coarser (None = 6,000; 16,384 with any_coverage) · weights : the user's file or folder, for
-    networks that others trained · settings : any others of the encoder's own, by name (see
-    `completed`)
+    models from others of the same groups · object_column : says which spectra are of one object
+    max_train : spectra of a group at most · max_pixels : of a model's grid, which is else made
+    coarser (None = 6,000; 16,384 with any_coverage; 327,680 of conv) · weights : the user's file or
+    folder, for networks that others trained · settings : any others of the encoder's own, by name
+    (see `completed`)
     """
 
     encoder: str
@@ -100,6 +100,8 @@ class TrainedGroup:
     """One model: what it is for, what it learnt from, how that went.
 
     fitted : False where the very same model was there already
+    own_pixels : that the range has at the spectra's own sampling · coarser : why the grid has fewer
+    (see `ProposedModel`), "" where it has not
     report : how training went, in the encoder's own words
     """
 
@@ -116,6 +118,8 @@ class TrainedGroup:
     objects: int
     seconds: float
     fitted: bool
+    own_pixels: int
+    coarser: str
     report: dict[str, Any] = field(default_factory=dict)
 
 
@@ -171,14 +175,17 @@ def check_options(kind: type[Encoder], options: TrainOptions) -> None:
     settings_of(kind, options.settings, **_asked(options))
 
 
-def rules_of(options: TrainOptions) -> GroupingRules:
-    """How groups are made. Raises UsageError (bad_choice) for words that are no choice."""
+def rules_of(kind: type[Encoder], options: TrainOptions) -> GroupingRules:
+    """How groups are made; an encoder may have ``most_pixels`` of its own.
+
+    Raises UsageError (bad_choice) for words that are no choice.
+    """
     rules = GroupingRules(
         telluric=choice(Telluric, options.telluric, "telluric"),
         rest=choice(Rest, options.rest, "rest"),
         range_aa=options.range_aa,
     )
-    most = options.max_pixels
+    most = options.max_pixels or getattr(kind, "most_pixels", None)
     return rules if most is None else replace(rules, max_pixels=most, wide_most=most)
 
 

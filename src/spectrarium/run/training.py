@@ -72,7 +72,7 @@ def train(
     kind = encoder_named(options.encoder)
     options = completed(kind, options)
     check_options(kind, options)
-    rules = rules_of(options)
+    rules = rules_of(kind, options)
     archive = Archive(root)
     rows = archive.find(where=options.where)
     if not len(rows):
@@ -298,7 +298,8 @@ def _grouped(
         name=made.name, model=made.model_id, wave_min_aa=d.wave_min_aa, wave_max_aa=d.wave_max_aa,
         pixels=d.n_pix, frame=d.frame, flux_kind=d.flux_kind.value, latent=made.latent,
         members=members, spectra=made.spectra, objects=made.objects, seconds=seconds,
-        fitted=fitted, report=told if isinstance(told, dict) else {},
+        fitted=fitted, own_pixels=group.own_pixels, coarser=group.coarser,
+        report=told if isinstance(told, dict) else {},
     )  # fmt: skip
 
 
