@@ -102,6 +102,17 @@ def make_bins(
     return Bins(snr_edges, tuple(inner))
 
 
+def even_edges(
+    x: Floats, objects: NDArray[Any], most: int = 5, least: int = LEAST_OBJECTS
+) -> Floats:
+    """Inner edges of up to `most` bins of about equally many objects, none with fewer than `least`.
+
+    x : (n,) · objects : (n,) · Values that are tied stay together.
+    """
+    bins = int(np.clip(len(np.unique(objects)) // least, 1, most))
+    return _merged(_edges(x, objects, bins), x, objects, least)
+
+
 def _edges(x: Floats, objects: NDArray[Any], bins: int) -> Floats:
     """Inner edges that leave about as many objects in each bin."""
     if bins < 2 or not len(x):

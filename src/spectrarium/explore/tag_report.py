@@ -14,8 +14,8 @@ from .conformal import (
     Floats,
     binomial_interval,
     binomial_p,
+    even_edges,
     holm,
-    make_bins,
     object_weights,
 )
 from .tag_guard import Features
@@ -92,14 +92,12 @@ def summary(out: Outcome, most_bins: int = 5, least: int = LEAST_OBJECTS) -> dic
 
     Coverage counts objects, not spectra: of an object, the share of its spectra that are covered.
     ``holds`` says whether a level's nominal value is compatible with what was counted (in bins:
-    Holm-corrected); for classes, sets may cover more, since a set is never empty.
+    Holm-corrected); for classes, sets may cover more, since a set is never empty. Bins hold
+    `least` objects or more: smaller ones are merged, all into one if there are fewer.
     """
     whole = _part(out, np.ones(len(out.snr), bool))
     known = out.known
-    edges = np.empty(0)
-    if known.any():
-        edges = make_bins(out.snr[known], np.zeros(int(known.sum())), out.objects[known],
-                          most_bins, 1, least // 2).snr_edges  # fmt: skip
+    edges = even_edges(out.snr[known], out.objects[known], most_bins, least)
     where = np.searchsorted(edges, out.snr, side="right")
     bins = [_part(out, where == b) for b in range(len(edges) + 1)]
     for j in range(len(out.levels)):

@@ -10,27 +10,27 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..domain.errors import UsageError
-from ..explore.conformal import binomial_interval
+from ..explore.conformal import LEAST_OBJECTS, binomial_interval, even_edges, object_weights
 from ..explore.tag_guard import LEAST_SNR
+from ..explore.tag_report import Outcome, summary
 from ..run.tag_answers import TagTable
 from ..run.tag_rows import percent
 from .style import Style, new_figure, style, themed, title
 
 _MOST_BARS = 400
 """Beyond so many points error bars hide each other and are left out."""
+_BARS = f"95 % binomial, bins of ≥ {LEAST_OBJECTS} objects"
 
 
 def plot_tags(found: TagTable, dark: bool = False) -> Figure:
     """One picture of a tag: against the catalogue, residual with S/N, coverage with S/N.
 
     Only observations that had no part in training or calibration are counted, where the catalogue
-    knows their label. Raises UsageError (empty) if there are none.
+    knows their label; the bins are those of `explore.tag_report.summary`. Raises UsageError
+    (empty) if there are none.
     """
-    table = found.table
-    known = ~np.asarray(table.column("catalogue").is_null())
-    role = np.array(table.column("role").to_pylist())
-    fair = known & np.isin(role, ["test", ""])
-    if not fair.any():
+    rows, out = found.tested()
+    if not len(rows):
         raise UsageError(
             "no tagged observation outside the training set has a catalogue value", code="empty",
             remedy="apply the tag to more, or loosen --where",
@@ -39,44 +39,40 @@ def plot_tags(found: TagTable, dark: bool = False) -> Figure:
     with themed(theme):
         figure = new_figure(1600, 1000)
         if found.kind == "number":
-            _numbers(figure, found, fair, theme)
+            _numbers(figure, found, rows, out, theme)
         else:
-            _classes(figure, found, fair, theme)
+            _classes(figure, found, rows, out, theme)
     return figure
 
 
-def _column(found: TagTable, name: str, rows: NDArray[np.bool_]) -> NDArray[Any]:
+def _column(found: TagTable, name: str, rows: NDArray[np.int64]) -> NDArray[Any]:
     values = found.table.column(name).to_numpy(zero_copy_only=False)[rows]
     return np.asarray(values, np.float64)
 
 
-def _numbers(figure: Figure, found: TagTable, fair: NDArray[np.bool_], theme: Style) -> None:
-    level = found.levels[0]
-    value, truth = _column(found, "value", fair), _column(found, "catalogue", fair)
-    low, high = (_column(found, f"{s}_{percent(level)}", fair) for s in ("lo", "hi"))
-    snr = np.maximum(_column(found, "snr", fair), LEAST_SNR)
-    good = np.isfinite(value)
+def _numbers(
+    figure: Figure, found: TagTable, rows: NDArray[np.int64], out: Outcome, theme: Style
+) -> None:
+    good, level = out.valued, out.levels[0]
+    value, truth = out.value[good], out.truth[good]
+    low, high = (_column(found, f"{s}_{percent(level)}", rows[good]) for s in ("lo", "hi"))
     unit = f" [{found.unit}]" if found.unit else ""
     grid = figure.add_gridspec(2, 2, width_ratios=(1.15, 1.0))
     left = figure.add_subplot(grid[:, 0])
-    _one_to_one(left, value[good], truth[good], low[good], high[good], theme)
+    _one_to_one(left, value, truth, low, high, theme)
     left.set_xlabel(f"{found.label}, catalogue{unit}")
     left.set_ylabel(f"{found.label}, tag{unit}")
-    error = value[good] - truth[good]
-    middle = float(np.median(error))
-    sigma = 1.4826 * float(np.median(np.abs(error - middle)))
+    report = summary(out)
     title(left, f"{found.label}: {int(good.sum())} tested",
-          f"σ {sigma:.3g}, bias {middle:+.2g}; {int((~good).sum())} abstained", theme)  # fmt: skip
+          f"σ {report['sigma'] or 0.0:.3g}, bias {report['bias'] or 0.0:+.2g}; "
+          f"{int((~good).sum())} abstained", theme)  # fmt: skip
     right = figure.add_subplot(grid[0, 1])
-    _residuals(right, snr[good], error, 0.5 * (high - low)[good], theme, level)
+    snr = np.maximum(out.snr[good], LEAST_SNR)
+    _residuals(right, snr, out.error[good], report["bins"], theme, level)
     right.set_ylabel(f"tag − catalogue{unit}")
     title(right, "Residual and S/N", "", theme)
     below = figure.add_subplot(grid[1, 1], sharex=right)
-    inside = {
-        v: (_column(found, f"lo_{percent(v)}", fair) <= truth)
-        & (truth <= _column(found, f"hi_{percent(v)}", fair)) for v in found.levels
-    }  # fmt: skip
-    _coverage(below, snr[good], {v: hit[good] for v, hit in inside.items()}, theme)
+    _coverage(below, snr, report["bins"], theme)
 
 
 def _one_to_one(
@@ -116,12 +112,6 @@ def _plain_ticks(axis: Any, low: float, high: float) -> None:
         axis.set_ticks([], minor=True)
 
 
-def _bins(snr: NDArray[Any]) -> list[NDArray[np.intp]]:
-    """Positions in up to six bins of about equal number, none below 20."""
-    order = np.argsort(snr, kind="stable")
-    return [np.asarray(p) for p in np.array_split(order, int(np.clip(len(snr) // 20, 1, 6)))]
-
-
 def _snr_axis(axes: Axes, snr: NDArray[Any]) -> None:
     """Logarithmic; what has no positive S/N stands at the left edge."""
     low, high = max(float(snr.min()), LEAST_SNR), max(float(snr.max()), 2 * LEAST_SNR)
@@ -131,15 +121,17 @@ def _snr_axis(axes: Axes, snr: NDArray[Any]) -> None:
 
 
 def _residuals(
-    axes: Axes, snr: NDArray[Any], error: NDArray[Any], half: NDArray[Any], theme: Style,
+    axes: Axes, snr: NDArray[Any], error: NDArray[Any], bins: list[dict[str, Any]], theme: Style,
     level: float,
 ) -> None:  # fmt: skip
     axes.scatter(snr, error, s=9, color=theme.second, alpha=0.5, linewidths=0)
     where, bias, width = [], [], []
-    for part in _bins(snr):
-        where += [snr[part].min(), snr[part].max()]
-        bias += 2 * [float(np.median(error[part]))]
-        width += 2 * [float(np.median(half[part]))]
+    for part in bins:
+        if part["bias"] is None:
+            continue
+        where += [max(part["snr_low"], LEAST_SNR), max(part["snr_high"], LEAST_SNR)]
+        bias += 2 * [part["bias"]]
+        width += 2 * [0.5 * (part["coverage"][0]["size"] or 0.0)]
     x, b, w = np.array(where), np.array(bias), np.array(width)
     axes.fill_between(x, -w, w, color=theme.band, alpha=0.45, linewidth=0, zorder=0,
                       label=f"claimed, {level:.0%}")  # fmt: skip
@@ -155,53 +147,48 @@ def _residuals(
     axes.legend(loc="upper right", ncols=2)
 
 
-def _coverage(
-    axes: Axes, snr: NDArray[Any], inside: dict[float, NDArray[np.bool_]], theme: Style
-) -> None:
+def _coverage(axes: Axes, snr: NDArray[Any], bins: list[dict[str, Any]], theme: Style) -> None:
+    """The report's own bins: shares of objects, at the middle of each bin's S/N."""
     colours = (theme.second, theme.good, theme.accent)
-    for k, (level, hit) in enumerate(inside.items()):
+    for k, level in enumerate(c["level"] for c in bins[0]["coverage"]):
         colour = colours[k % 3]
         axes.axhline(100 * level, color=colour, linewidth=1.0, linestyle=(0, (5, 3)))
-        for part in _bins(snr):
-            n, hits = len(part), float(hit[part].sum())
-            a, b = binomial_interval(hits, n)
-            at = float(np.median(snr[part])) * (1.0 + 0.03 * (k - 1))
-            axes.plot([at, at], [100 * a, 100 * b], color=colour, linewidth=1.4)
-            axes.plot([at], [100 * hits / n], "o", color=colour, markersize=4.5)
+        for part in bins:
+            held = part["coverage"][k]
+            if held["share"] is None:
+                continue
+            ends = [max(part[f"snr_{end}"], LEAST_SNR) for end in ("low", "high")]
+            at = float(np.sqrt(ends[0] * ends[1])) * (1.0 + 0.03 * (k - 1))
+            axes.plot([at, at], [100 * held["low"], 100 * held["high"]], color=colour,
+                      linewidth=1.4)  # fmt: skip
+            axes.plot([at], [100 * held["share"]], "o", color=colour, markersize=4.5)
         axes.plot([], [], "o", color=colour, markersize=4.5, label=f"{100 * level:.0f} %")
     _snr_axis(axes, snr)
     axes.set_ylim(min(40.0, axes.get_ylim()[0]), 101.5)
     axes.set_xlabel("Median S/N per model pixel")
     axes.set_ylabel("Truth inside the interval [%]")
     axes.legend(loc="lower left", ncols=3)
-    title(axes, "Coverage: nominal dashed", "bars: 95 % binomial", theme)
+    title(axes, "Coverage: nominal dashed", _BARS, theme)
 
 
-def _classes(figure: Figure, found: TagTable, fair: NDArray[np.bool_], theme: Style) -> None:
-    truth = np.array(found.table.column("catalogue").to_pylist(), object)[fair]
-    value = np.array(found.table.column("value").to_pylist(), object)[fair]
-    snr = np.maximum(_column(found, "snr", fair), LEAST_SNR)
-    names = sorted({str(t) for t in truth} | {str(v) for v in value if v})
+def _classes(
+    figure: Figure, found: TagTable, rows: NDArray[np.int64], out: Outcome, theme: Style
+) -> None:
+    names = sorted({str(t) for t in out.truth} | {str(v) for v in out.value if v})
     grid = figure.add_gridspec(2, 2, width_ratios=(1.15, 1.0))
     left = figure.add_subplot(grid[:, 0])
-    said = np.array([v is not None for v in value])
-    _confusion(left, truth, value, names, theme)
-    right_share = float((truth[said] == value[said]).mean()) if said.any() else 0.0
-    title(left, f"{found.label}: {len(truth)} tested",
-          f"{100 * right_share:.1f} % right; {int((~said).sum())} abstained", theme)  # fmt: skip
-    sets = {v: found.table.column(f"set_{percent(v)}").to_pylist() for v in found.levels}
-    at = np.flatnonzero(fair)
-    judged = np.array([sets[found.levels[0]][i] is not None for i in at])
-    inside = {
-        v: np.array([t in (s[i] or ()) for i, t in zip(at, truth, strict=True)])[judged]
-        for v, s in sets.items()
-    }  # fmt: skip
-    _reliability(figure.add_subplot(grid[0, 1]), _column(found, "probability", fair)[said],
-                 (truth == value)[said], theme)  # fmt: skip
+    said = out.valued
+    _confusion(left, out.truth, out.value, names, theme)
+    report = summary(out)
+    title(left, f"{found.label}: {len(rows)} tested",
+          f"{100 * (report['accuracy'] or 0.0):.1f} % right; {int((~said).sum())} abstained",
+          theme)  # fmt: skip
+    _reliability(figure.add_subplot(grid[0, 1]), _column(found, "probability", rows[said]),
+                 out.error[said] == 0, out.objects[said], theme)  # fmt: skip
     axes = figure.add_subplot(grid[1, 1])
-    _coverage(axes, snr[judged], inside, theme)
+    _coverage(axes, np.maximum(out.snr, LEAST_SNR), report["bins"], theme)
     axes.set_ylabel("Truth in the class set [%]")
-    title(axes, "Coverage ≥ nominal (dashed)", "bars: 95 % binomial", theme)
+    title(axes, "Coverage ≥ nominal (dashed)", _BARS, theme)
 
 
 def _confusion(
@@ -227,13 +214,16 @@ def _confusion(
 
 
 def _reliability(
-    axes: Axes, probability: NDArray[Any], right: NDArray[np.bool_], theme: Style
-) -> None:
+    axes: Axes, probability: NDArray[Any], right: NDArray[np.bool_], objects: NDArray[np.int64],
+    theme: Style,
+) -> None:  # fmt: skip
     axes.plot([0, 100], [0, 100], color=theme.faint, linewidth=1.2)
-    for part in _bins(probability):
-        hits, n = float(right[part].sum()), len(part)
+    which = np.searchsorted(even_edges(probability, objects), probability, side="right")
+    for part in (np.flatnonzero(which == b) for b in np.unique(which)):
+        weight = object_weights(objects[part])  # an object counts once, however often seen
+        hits, n = float((weight * right[part]).sum()), float(weight.sum())
         low, high = binomial_interval(hits, n)
-        at = 100 * float(probability[part].mean())
+        at = 100 * float((weight * probability[part]).sum()) / n
         axes.plot([at, at], [100 * low, 100 * high], color=theme.second, linewidth=1.6)
         axes.plot([at], [100 * hits / n], "o", color=theme.second, markersize=5)
     least = 100 * float(probability.min()) if len(probability) else 0.0
@@ -241,4 +231,4 @@ def _reliability(
     axes.set_ylim(0, 102)
     axes.set_xlabel("Probability claimed [%]")
     axes.set_ylabel("Right [%]")
-    title(axes, "Probabilities are frequencies", "bars: 95 % binomial", theme)
+    title(axes, "Probabilities are frequencies", _BARS, theme)

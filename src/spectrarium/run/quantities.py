@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,13 +50,18 @@ _NUISANCES = {
     "airmass": "airmass", "t_min": "date",
     "mjd": "date", "date": "date", "jd": "date", "bjd": "date", "t_exptime": "exposure_time",
     "exptime": "exposure_time", "fiber": "fibre", "fiberid": "fibre", "fibre": "fibre",
-    "plate": "plate", "petal": "petal", "spid": "spectrograph", "seeing": "seeing",
+    "fibreid": "fibre", "fiber_id": "fibre", "fibre_id": "fibre", "plate": "plate",
+    "plateid": "plate", "petal": "petal", "petal_loc": "petal", "spid": "spectrograph",
+    "spectrograph": "spectrograph", "specid": "spectrograph", "spectro": "spectrograph",
+    "camera": "camera", "arm": "arm", "seeing": "seeing",
     "coverage": "coverage", "obs_collection": "collection", "instrument_name": "instrument",
 }  # fmt: skip
 """Column names (lower case) of what a likeness should not follow, and what we call it.
 
 Velocity and redshift are among them: they are facets of their own, to be asked for by name.
 """
+_NUMBERED = ("fibre", "plate", "petal", "spectrograph", "camera", "arm")
+"""Parts of an instrument: their numbers are names, and the next one is no nearer than any other."""
 _UCDS = {
     "teff": "phys.temperature.effective", "logg": "phys.gravity", "feh": "phys.abund.Fe",
     "fe_h": "phys.abund.Fe", "m_h": "phys.abund.Z", "alpha_m": "phys.abund",
@@ -195,17 +201,42 @@ def _candidates(archive: Archive, rows: Rows) -> Iterator[Quantity]:
 
 
 def _metadata(archive: Archive, rows: Rows) -> Iterator[Quantity]:
-    """Numbers that files give beyond the catalogue's columns: fibre, plate, seeing …"""
+    """What files give beyond the catalogue's columns: fibre, plate, seeing …"""
     texts = archive.catalogue(rows, ["metadata"]).column(0).to_pylist()
     records: list[dict[str, Any]] = [json.loads(t) if t else {} for t in texts]
     for key in sorted({k for r in records for k in r if k.lower() in _NUISANCES}):
         values = [r.get(key) for r in records]
-        numbers = [float(v) if isinstance(v, (int, float)) else np.nan for v in values]
-        yield Quantity(key, Role.NUISANCE, np.array(numbers), source=f"metadata.{key}")
+        if _NUISANCES[key.lower()] in _NUMBERED:
+            found = np.array([_word(v) for v in values], object)
+        else:
+            found = np.array([_number(v) for v in values])
+        yield Quantity(key, Role.NUISANCE, found, source=f"metadata.{key}")
+
+
+def _number(value: Any) -> float:
+    """A number, also one written as text; NaN for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return math.nan
+    try:
+        return float(value)
+    except ValueError:
+        return math.nan
+
+
+def _word(value: Any) -> str | None:
+    """The name of a part: ``17`` for 17, 17.0 and " 17 " alike; None if there is none."""
+    number = _number(value)
+    if math.isfinite(number) and number == int(number):
+        return str(int(number))
+    text = "" if value is None or value != value else str(value).strip()
+    return text or None
 
 
 def _scaled(found: Quantity) -> Quantity:
-    """Numbers on the scale on which equal steps mean the same."""
+    """Numbers on the scale on which equal steps mean the same; those that are names as words."""
+    if _canonical(found) in _NUMBERED:
+        words = np.array([_word(v) for v in found.values.tolist()], object)
+        return Quantity(found.name, found.role, words, source=found.source)
     scale = _SCALES.get(_canonical(found), "")
     if not scale or found.values.dtype.kind == "O":
         return found

@@ -10,9 +10,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..domain.errors import UsageError
+from ..explore.tag_report import Outcome
 from ..explore.tag_store import load_tagger
 from ..store.archive import Archive
 from .embedding import load_model, summaries
+from .objects import objects_of
 from .tag_apply import fresh, roles, tag_names
 from .tag_labels import LabelValues, column_at, label_values
 from .tag_rows import described, percent, vectors_of
@@ -25,6 +27,7 @@ class TagTable:
     """Tags of one label beside the catalogue's own value, for pictures and tests.
 
     table : obs_id, value, lo_…/hi_… or set_…, snr, reason, role, `catalogue`, `embedding`
+    objects : (n,) of the rows of `table`: the same for spectra of one object
     card : of each tagger by embedding
     """
 
@@ -33,7 +36,41 @@ class TagTable:
     unit: str
     levels: tuple[float, ...]
     table: pa.Table
+    objects: NDArray[np.int64]
     cards: dict[str, dict[str, Any]]
+
+    def tested(self) -> tuple[NDArray[np.int64], Outcome]:
+        """Rows that had no part in training or calibration and whose label the catalogue knows, and
+        how good their tags are."""
+        role = np.array(self.table.column("role").to_pylist())
+        known = ~np.asarray(self.table.column("catalogue").is_null())
+        rows = np.flatnonzero(known & np.isin(role, ["test", ""]))
+        table = self.table.take(pa.array(rows))
+        truth, value, reason = (np.array(table.column(c).to_pylist(), object)
+                                for c in ("catalogue", "value", "reason"))  # fmt: skip
+        valued = np.array([v is not None for v in value], bool)
+        if self.kind == "number":
+            ends = np.array([[_floats(table, f"{s}_{percent(v)}") for v in self.levels]
+                             for s in ("lo", "hi")]).transpose(0, 2, 1)  # fmt: skip
+            truth, value = truth.astype(np.float64), _floats(table, "value")
+            error, size = value - truth, ends[1] - ends[0]
+            inside = (ends[0] <= truth[:, None]) & (truth[:, None] <= ends[1])
+            judged = ~np.isnan(ends).any(axis=(0, 2))
+        else:
+            sets = [table.column(f"set_{percent(v)}").to_pylist() for v in self.levels]
+            inside = np.array([[t in (s or ()) for t, s in zip(truth, each, strict=True)]
+                               for each in sets], bool).T  # fmt: skip
+            size = np.array([[len(s or ()) for s in each] for each in sets], np.float64).T
+            error = (truth != value).astype(np.float64)
+            judged = np.array([s is not None for s in sets[0]], bool)
+        return rows, Outcome(
+            self.levels, self.kind, truth, value, error, inside, size, _floats(table, "snr"),
+            self.objects[rows], judged, valued, reason,
+        )  # fmt: skip
+
+
+def _floats(table: pa.Table, name: str) -> NDArray[np.float64]:
+    return np.asarray(table.column(name).to_numpy(zero_copy_only=False), np.float64)
 
 
 def tags_of(archive: Archive, identifier: str) -> list[dict[str, Any]]:
@@ -164,8 +201,11 @@ def tag_overview(archive: Archive, label: str, where: str | None = None) -> TagT
             f"no observation has tag {label!r} yet", code="not_applied",
             remedy=f"run `spectrarium tag apply --label {label}`, or loosen --where",
         )  # fmt: skip
+    told_by = next((c["object_column"] for c in cards.values() if c.get("object_column")), None)
+    objects = objects_of(archive, archive.rows_of(table.column("uid").to_numpy()),
+                         told_by if told_by in archive.columns() else None)  # fmt: skip
     return TagTable(first["label"], first["kind"], first["unit"], tuple(first["levels"]), table,
-                    cards)  # fmt: skip
+                    objects, cards)  # fmt: skip
 
 
 def _beside(

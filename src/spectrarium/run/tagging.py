@@ -136,7 +136,7 @@ def tag_train(
         raise _too_few(column, most)
     left_out = available()[1]
     out.notes += [left_out] if left_out and heads is None else []
-    _keep(root, values, trained, out, wait_s)
+    _keep(root, values, trained, out, wait_s, object_column)
     return out
 
 
@@ -285,7 +285,7 @@ class _Training:
 
 def _keep(
     root: Path, values: LabelValues, trained: list[tuple[list[str], _Trained]], out: TagTraining,
-    wait_s: float,
+    wait_s: float, object_column: str | None,
 ) -> None:  # fmt: skip
     """Write models and their still empty tables; taggers of the same group that lost are gone.
 
@@ -297,7 +297,7 @@ def _keep(
             facts = {
                 "column": values.column, "unit": values.unit, "ucd": values.ucd,
                 "embedding": one.vectors.name, "encoder": one.vectors.model_id,
-                "test": one.test, "rotations": one.rotations,
+                "test": one.test, "rotations": one.rotations, "object_column": object_column,
             }  # fmt: skip
             extra: dict[str, NDArray[Any]] = {
                 "member-uid": one.member_uid, "member-part": one.member_part.astype(np.int8),
