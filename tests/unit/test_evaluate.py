@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import h5py
 import numpy as np
 import pytest
 from blake3 import blake3
 from click.testing import CliRunner
 from embedding_cases import DOMAIN, N_PIX, linear_world
+from pool_cases import write_pool
 
 from spectrarium.cli.evaluate import command
 from spectrarium.domain.errors import DataError, TransientError, UsageError
@@ -48,27 +48,6 @@ def test_splits_are_frozen_and_by_object():
 
 
 # pools ----------------------------------------------------------------------------------------
-
-
-def write_pool(folder, spectra, objects=None, **changes):
-    """Ragged store of (wave, flux) pairs, each with a listed grid of its own."""
-    folder.mkdir()
-    objects = objects or [f"o{i}" for i in range(len(spectra))]
-    lines = [f"s{i},{o},STAR,G2V,vac,2000" for i, o in enumerate(objects)]
-    header = changes.pop("header", "spec_id,object_id,obj_class,obj_subclass,wave_frame,resolution")
-    (folder / "index.csv").write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
-    off = np.cumsum([0, *(len(f) for _, f in spectra)])
-    arrays = {
-        "spec_id": np.array([f"s{i}".encode() for i in range(len(spectra))]), "off": off,
-        "widx": np.arange(len(spectra)), "woff": off, "wtype": np.zeros(len(spectra), int),
-        "wpar": np.zeros((len(spectra), 2)), "wave": np.concatenate([w for w, _ in spectra]),
-        "flux": np.concatenate([f for _, f in spectra]),
-    } | changes  # fmt: skip
-    with h5py.File(folder / "spectra.h5", "w") as file:
-        for name, values in arrays.items():
-            if values is not None:
-                file[name] = values
-    return folder
 
 
 SPECTRA = [(np.linspace(4000, 5000, n), np.full(n, float(n), "f4")) for n in (50, 70)]

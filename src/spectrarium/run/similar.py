@@ -200,7 +200,7 @@ def _by_embedding(
     pixel, order = np.full(len(uid), np.nan), np.arange(len(uid))
     if search.rerank:
         pixel = _pixel_distances(explorer, batch, uid)
-        order = _reranked(distance, pixel)
+        order = reranked(distance, pixel)
     uid, distance, pixel = uid[order][:k], distance[order][:k], pixel[order][:k]
     domain = explorer.model.domain
     out = Similar(
@@ -229,13 +229,18 @@ def _pixel_distances(
     return out
 
 
-def _reranked(distance: NDArray[np.float64], pixel: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Order by both; what pixels cannot judge keeps the typical pixel distance of the others."""
+def reranked(
+    distance: NDArray[np.float64], pixel: NDArray[np.float64], weight: float = PIXEL_WEIGHT
+) -> NDArray[np.int64]:
+    """(n,) order by d^(1 − weight) D^weight, least first.
+
+    distance, pixel : (n,) d and D; D that is NaN is taken for the typical one of the others
+    """
     if not np.isfinite(pixel).any():
         return np.arange(len(distance))
     judged = np.where(np.isfinite(pixel), pixel, np.nanmedian(pixel))
     tiny = 1e-12
-    both = (1 - PIXEL_WEIGHT) * np.log(distance + tiny) + PIXEL_WEIGHT * np.log(judged + tiny)
+    both = (1 - weight) * np.log(distance + tiny) + weight * np.log(judged + tiny)
     return np.asarray(np.argsort(both, kind="stable"))
 
 

@@ -1,0 +1,1 @@
+"""What the science benchmarks share: how results are written, and how numbers are told."""

@@ -1,0 +1,94 @@
+"""The programs of benchmarks/science run, on little, and ask what the package asks."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pool_cases import write_pool
+
+from spectrarium.domain.progress import Silent
+from spectrarium.evaluate import retrieval
+from spectrarium.evaluate.fitting import encoded, fitted, made
+from spectrarium.evaluate.real import REAL
+
+PROGRAMS = Path(__file__).parents[2] / "benchmarks" / "science"
+
+
+@pytest.fixture
+def program(monkeypatch):
+    """A program of the folder as a module; it and what it shares with others are forgotten."""
+    monkeypatch.syspath_prepend(str(PROGRAMS))
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if name.split(".")[0] in ("rerank", "triage", "support"):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def stars(tmp_path):
+    """A pool of stars of two kinds, told apart by a faint line: the folder it lies in."""
+    rng = np.random.default_rng(3)
+    wave = np.linspace(4000.0, 5000.0, 500)
+    spectra, kinds = [], []
+    for i in range(170):
+        kinds.append("GK"[i % 2] + "2V")
+        line = 0.1 * np.exp(-0.5 * ((wave - (4300 if i % 2 else 4700)) / 6.0) ** 2)
+        slope = rng.normal(0.0, 0.3) * (wave - 4500.0) / 1000.0
+        spectra.append((wave, 1.0 + slope - line + rng.normal(0.0, 0.05, wave.size)))
+    write_pool(tmp_path / "miles_stars", spectra, kinds=kinds,
+               err=np.full(wave.size * len(spectra), 0.05))  # fmt: skip
+    return tmp_path
+
+
+def ran(module, monkeypatch, out, *words):
+    monkeypatch.setattr(sys, "argv", [module.__name__, "--quick", "--out", str(out), *words])
+    module.main()
+    assert out.with_suffix(".md").read_text().startswith(("| ", "Expected"))
+    return json.loads(out.read_text())
+
+
+def test_reranking_is_measured(program, monkeypatch, stars, tmp_path, capsys):
+    rerank = program("rerank")
+    record = ran(rerank, monkeypatch, tmp_path / "rerank.json", "--data", str(stars),
+                 "--corpora", "miles", "--seeds", "2")  # fmt: skip
+    (row,) = record["rows"]
+    assert (row["corpus"], row["encoder"], row["seeds"]) == ("miles", "pca", 2)
+    assert set(row["minus plain"]) == {"reranked", "pixels alone"}
+    told = row["precision@10"]
+    for order, gap in row["minus plain"].items():
+        change = told[order]["value"] - told["plain"]["value"]
+        assert gap["value"] == pytest.approx(change, abs=1e-3)
+        assert gap["low"] <= gap["value"] <= gap["high"]
+    assert "| miles | pca |" in capsys.readouterr().out
+
+
+def test_plain_is_what_evaluate_measures(program, stars):
+    rerank = program("rerank")
+    corpus = next(r for r in REAL if r.name == "miles").load(stars)
+    encoder = made("pca", corpus, 0, 1)
+    fitted(encoder, corpus, "cpu", None, Silent())
+    vectors = encoded(encoder, corpus.batch)[0].vectors
+    search = retrieval.ByVectors(corpus, encoder.ref, vectors, encoder.metric_scale())
+    known = retrieval.answers(retrieval.Questions.of(corpus), search, raw_only=False)
+    found = rerank.precisions(corpus, encoder)
+    assert np.array_equal(found["plain"].values, known["precision@10"].values)
+    assert np.array_equal(found["plain"].units, known["precision@10"].units)
+
+
+def test_triage_is_measured(program, monkeypatch, tmp_path):
+    triage = program("triage")
+    record = ran(triage, monkeypatch, tmp_path / "triage.json")
+    kinds = {(r["expected_by"], r["planted_by"], r["kind"]) for r in record["rows"]}
+    assert len(kinds) == len(record["rows"]) == 2 * (10 + 3 + 7)
+    for row in record["rows"]:
+        said = [row[v] for v in triage.VERDICTS]
+        assert sum(v["count"] for v in said) == row["n"]
+        assert all(v["low"] <= v["share"] <= v["high"] for v in said)
+    rays = [r for r in record["rows"] if r["kind"] == "cosmic_rays"]
+    assert sum(r["artefact"]["count"] for r in rays) > 0.5 * sum(r["n"] for r in rays)
