@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -166,3 +166,42 @@ class Feed:
             tensor.record_stream(now)  # else its memory could be given away while in use
         clean_on_device(sent[0], sent[1])
         return Batch(sent[0], sent[1], sent[2], sent[3])
+
+
+def sent(
+    blocks: Iterable[tuple[NDArray[np.float32], ...]], device: torch.device
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Blocks on the device that computes, in their order.
+
+    On CUDA the next block is made, page-locked and copied on a stream of its own while this one is
+    in use; at most three are in the device's memory.
+    """
+    on_host = (tuple(torch.from_numpy(a) for a in block) for block in blocks)
+    if device.type != "cuda":
+        yield from (tuple(t.to(device) for t in block) for block in on_host)
+        return
+    copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    now = torch.cuda.current_stream(device)
+    used: deque[torch.cuda.Event] = deque()
+    waiting: tuple[tuple[torch.Tensor, ...], torch.cuda.Event] | None = None
+    for block in on_host:
+        if len(used) > 1:
+            used.popleft().synchronize()
+        with torch.cuda.stream(copies):
+            there = tuple(t.pin_memory().to(device, non_blocking=True) for t in block)
+        copied = copies.record_event()
+        if waiting is not None:
+            yield _arrived(*waiting, now)
+            used.append(now.record_event())
+        waiting = there, copied
+    if waiting is not None:
+        yield _arrived(*waiting, now)
+
+
+def _arrived(
+    tensors: tuple[torch.Tensor, ...], copied: torch.cuda.Event, now: torch.cuda.Stream
+) -> tuple[torch.Tensor, ...]:
+    now.wait_event(copied)
+    for tensor in tensors:
+        tensor.record_stream(now)  # else its memory could be given away while in use
+    return tensors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 
@@ -52,6 +53,38 @@ def mixed_precision(device: torch.device, *, wanted: bool = True) -> AbstractCon
     if wanted and device.type == "cuda":
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return nullcontext()
+
+
+@contextmanager
+def quick_products(device: torch.device) -> Iterator[None]:
+    """TF32 on CUDA for products and convolutions of float32: 10 bits of each factor, sums in
+    float32. Elsewhere nothing changes. The setting is the process's: other threads have it too
+    meanwhile."""
+    if device.type != "cuda":
+        yield
+        return
+    backends: Any = torch.backends
+    switches = backends.cuda.matmul, backends.cudnn.conv
+    before = [s.fp32_precision for s in switches]
+    try:
+        for s in switches:
+            s.fp32_precision = "tf32"
+        yield
+    finally:
+        for s, was in zip(switches, before, strict=True):
+            s.fp32_precision = was
+
+
+def room(device: torch.device, needed: int, most: int = 16) -> int:
+    """How many times `needed` bytes fit into half of a CUDA card's free memory, 1 … `most`.
+
+    1 on any other device: what is computed there does not depend on what else is in memory.
+    """
+    if device.type != "cuda":
+        return 1
+    free, _ = torch.cuda.mem_get_info(device)
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return max(1, min(most, free // (2 * needed)))
 
 
 @contextmanager
