@@ -11,6 +11,7 @@ one side. Queries take turns, so that a busy minute hurts all alike.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,8 +22,8 @@ from support.record import machine, write
 from threadpoolctl import threadpool_limits
 
 from spectrarium.domain.derived import Embedding, ModelRef
-from spectrarium.explore.approximate import build
 from spectrarium.explore.neighbours import ExactIndex
+from spectrarium.explore.tuning import build
 
 K, THREADS, DIMENSIONS = 10, 2, 128
 
@@ -110,9 +111,10 @@ def main() -> None:
         record["nlist"] = index.card.nlist
         record["stated"] = [{"k": t.k, "nprobe": t.nprobe, "recall": t.recall, "low": t.low,
                              "high": t.high} for t in index.card.tuned]  # fmt: skip
+        record["stated_under_filters"] = [dataclasses.asdict(f) for f in index.card.filtered]
         record["all"] = measure(index, exact, queries, None, args.repeat)
         side = exact.scaled[:, 0]
-        for share in (0.0006, 0.01, 0.1):
+        for share in (0.0006, 0.01, 0.1, 0.5):
             for kind, order in (("random", rng.random(args.rows)), ("one_side", side)):
                 allowed = order <= np.quantile(order, share)
                 record[f"filter_{100 * share:g}_percent_{kind}"] = measure(

@@ -1,16 +1,16 @@
 """What is alike among very many: a faiss IVF-flat index whose recall has been measured.
 
 Vectors are sorted into cells by k-means; a query looks into the `nprobe` cells nearest to it. How
-many cells that takes is found when the index is built, from queries whose exact neighbours are
-known, and what it then finds of those is kept with it (`Tuned`). Answers carry distances computed
-anew in float64, ties broken by id, as `ExactIndex` does.
+many cells that takes is found when the index is built (`tuning.build`), from queries whose exact
+neighbours are known, and what it then finds of those is kept with it (`Tuned`, `Filtered`). Answers
+carry distances computed anew in float64, ties broken by id, as `ExactIndex` does.
 """
 
 from __future__ import annotations
 
 import importlib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,28 +18,23 @@ from numpy.typing import NDArray
 
 from ..domain.derived import Embedding, ModelRef
 from ..domain.errors import UsageError
-from ..domain.progress import Progress, Silent
 from .neighbours import ExactIndex, Found, ranked
 
 TARGET = 0.99
 """The lower end of the 95 % interval of the recall must reach this."""
-FILTER_EXACT = 0.01
-"""Below this share of allowed rows exact search over them is used: of 1M × 128 it takes 2 ms at
-1 % on a quiet machine and 0.2 ms at 0.06 % (benchmarks/speed/results/approximate.json)."""
+FILTER_EXACT = 0.1
+"""Below this share of allowed rows exact search over them is used, which costs in proportion to
+them: of 1M × 128 a tenth takes 27 ms (benchmarks/speed/results/neighbours.json)."""
 MOST_OUTSIDE = 0.05
 """Share of rows that came, went or changed since an index was built above which it is built anew;
 up to it (and up to `FEW_OUTSIDE` rows in any case) the new ones are searched exactly."""
 FEW_OUTSIDE = 10_000
-DEPTHS = (10, 200)
-"""Numbers of neighbours for which the cells to look into are tuned: an answer, a re-ranking."""
 LEAST_ROWS = 100
 """Below this there is nothing to sort into cells."""
-_MARGIN = 8
-_WIDER = 4
-"""A filtered answer is trusted when so many times the cells leave it as it is. With twice the cells
-answers under a filter that passed a tenth, all to one side, had a recall of 0.978 only."""
-_QUERIES, _CHECKS = 300, 500
-_PER_CELL = 64
+MARGIN = 8
+"""So many more than asked for are looked for: faiss orders by float32 distances."""
+_SURE = 1.0 - 1e-5
+Around = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +51,37 @@ class Tuned:
     high: float
     queries: int
 
+    def __str__(self) -> str:
+        return f"approximate, recall@{self.k} {self.recall:.3f} ({self.low:.3f}–{self.high:.3f})"
+
+
+@dataclass(frozen=True, slots=True)
+class Filtered:
+    """The recall that was measured where a share of the rows were allowed.
+
+    kind : how they were chosen: at ``random``, or all to ``one side`` of space
+    answers : not left to exact search, of which the recall is
+    """
+
+    kind: str
+    share: float
+    k: int
+    recall: float
+    low: float
+    high: float
+    answers: int
+
+    def __str__(self) -> str:
+        return (f"approximate, recall@{self.k} {self.recall:.3f} ({self.low:.3f}–{self.high:.3f}) "
+                f"where {100 * self.share:g} % may be answers")  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class IndexCard:
     """What an index was built of and how good it is.
 
     weights_hash, scale_hash : of the model and its metric · rows, nlist : vectors, cells
-    tuned : by number of neighbours · filtered : recall at 10 under filters, by kind and share
+    tuned : by number of neighbours · filtered : under filters; without any, those are exact
     """
 
     weights_hash: str
@@ -71,12 +90,25 @@ class IndexCard:
     dimensions: int
     nlist: int
     tuned: tuple[Tuned, ...]
-    filtered: dict[str, float] = field(default_factory=dict)
+    filtered: tuple[Filtered, ...] = ()
 
     @property
     def recall(self) -> Tuned:
         """Of 10 neighbours."""
         return self.tuned[0]
+
+    def under(self, k: int, share: float) -> Filtered | None:
+        """The least recall measured for k neighbours where so many pass, or fewer.
+
+        None where none was, or where it missed the target: such filters are searched exactly.
+        """
+        fits = [f for f in self.filtered if f.k >= k and f.share <= share]
+        if not fits:
+            return None
+        nearest = min(f.k for f in fits), max(f.share for f in fits)
+        worst = min((f for f in fits if (f.k, f.share) == nearest), key=lambda f: f.low,
+                    default=None)  # fmt: skip
+        return worst if worst is not None and worst.low >= TARGET else None
 
 
 class ApproximateIndex:
@@ -103,8 +135,6 @@ class ApproximateIndex:
         self.exact, self.card = exact, card
         self.cells = cells
         self._row_of = row_of
-        self._gone = bool((row_of < 0).any())
-        self._in_order = bool(np.array_equal(row_of, np.arange(len(row_of))))
         outside = np.ones(len(exact), bool)
         outside[row_of[row_of >= 0]] = False
         self.tail = np.flatnonzero(outside)
@@ -144,21 +174,41 @@ class ApproximateIndex:
     ) -> Found:
         """The k nearest of each query, nearly always: `Found.method` says how nearly.
 
-        Parameters and errors as `ExactIndex.search`. Few allowed rows, or k beyond a tenth of all,
-        are searched exactly.
+        Parameters and errors as `ExactIndex.search`. Where not all that the index holds may be
+        answers, those around a query are looked for and what may not is left out; if too few are
+        left, or few are allowed, or k is beyond a tenth of them, exact search answers.
         """
-        share = 1.0 if allowed is None else float(np.count_nonzero(allowed)) / max(len(self), 1)
-        if share < FILTER_EXACT or k > 0.1 * share * len(self):
+        inside = self._inside(allowed)
+        whole = inside == len(self._row_of)
+        stated = self.stated(k, inside)
+        if stated is None or k > 0.1 * inside:
             return self.exact.search(queries, k, model=model, allowed=allowed, exclude=exclude)
         q = self.exact.checked(queries, k, model, allowed)
-        wanted = k + (exclude is not None) + _MARGIN
+        if whole:
+            near, _ = self.probe(q, k + (exclude is not None) + MARGIN, self.nprobe(k))
+            return Found(*self.merged(q, k, near, allowed, exclude), str(stated))
+        uid, distance, sure = self.narrowed(q, k, self.around(q), allowed, exclude)
+        if sure.all():
+            return Found(uid, distance, str(stated))
+        rest = self.exact.search(queries[~sure], k, allowed=allowed,
+                                 exclude=None if exclude is None else exclude[~sure])  # fmt: skip
+        uid[~sure], distance[~sure] = rest.obs_uid, rest.distance
+        return Found(uid, distance, str(stated) if sure.any() else rest.method)
+
+    def _inside(self, allowed: NDArray[np.bool_] | None) -> int:
+        """How many of the vectors that the index holds may be answers."""
         if allowed is None:
-            positions = self._probe(q, wanted, self.nprobe(k), None)
-        else:
-            positions, sure = self._filtered(q, k, wanted, allowed, share)
-            if not sure:
-                return self.exact.search(queries, k, model=model, allowed=allowed, exclude=exclude)
-        return self._answers(q, k, positions, allowed, exclude)
+            return len(self.exact) - len(self.tail)
+        return int(np.count_nonzero(allowed) - np.count_nonzero(allowed[self.tail]))
+
+    def stated(self, k: int, inside: int) -> Tuned | Filtered | None:
+        """What is known of the search for k neighbours where so many vectors may be answers.
+
+        None = nothing, or nothing good enough: it is done exactly
+        """
+        if inside == len(self._row_of):
+            return next((t for t in self.card.tuned if k <= t.k), self.card.tuned[-1])
+        return self.card.under(k, inside / len(self._row_of))
 
     def nprobe(self, k: int) -> int:
         """Cells to look into for k neighbours: as tuned, and beyond in proportion to k."""
@@ -168,66 +218,49 @@ class ApproximateIndex:
         last = self.card.tuned[-1]
         return min(math.ceil(last.nprobe * k / last.k), self.card.nlist)
 
-    def _probe(
-        self, q: NDArray[np.float32], k: int, nprobe: int, selector: Any
-    ) -> NDArray[np.int64]:
-        """(q, k) positions in the index, −1 where the cells held fewer; more cells until enough."""
-        faiss = _faiss()
-        if selector is None and self._gone:
-            selector = self._selector(self._row_of >= 0)
+    def probe(self, q: NDArray[np.float32], k: int, nprobe: int) -> Around:
+        """(q, k) positions in the index and squared distances; −1 where the cells held fewer.
+
+        q : scaled · More cells are looked into until there are enough.
+        """
         out = np.full((len(q), k), -1, np.int64)
+        far = np.full((len(q), k), np.inf, np.float32)
         open_ = np.arange(len(q))
         while open_.size:  # each query by itself: a batch must find what its members would alone
-            settings = faiss.SearchParametersIVF(nprobe=min(nprobe, self.card.nlist), sel=selector)
-            out[open_] = self.cells.search(q[open_], k, params=settings)[1]
+            settings = faiss().SearchParametersIVF(nprobe=min(nprobe, self.card.nlist))
+            far[open_], out[open_] = self.cells.search(q[open_], k, params=settings)
             if nprobe >= self.card.nlist:
                 break
             open_ = open_[out[open_, -1] < 0]
             nprobe *= 4
-        return out
+        return out, far
 
-    def _filtered(
-        self, q: NDArray[np.float32], k: int, wanted: int, allowed: NDArray[np.bool_], share: float
-    ) -> tuple[NDArray[np.int64], bool]:
-        """Positions, and whether they may be trusted: whether so many more cells bring nothing new.
+    def around(self, q: NDArray[np.float32]) -> Around:
+        """What the index holds nearest to each query, as many as it was tuned for at most."""
+        last = self.card.tuned[-1]
+        return self.probe(q, last.k + 1 + MARGIN, last.nprobe)
 
-        Allowed rows may all lie far from a query (stars asked for among galaxies): no number of
-        cells is right for every filter, so each answer is checked, and left to exact search
-        rather than doubted.
+    def narrowed(
+        self, q: NDArray[np.float32], k: int, around: Around, allowed: NDArray[np.bool_] | None,
+        exclude: NDArray[Any] | None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:  # fmt: skip
+        """ids, distances, and (q,) whether they may be trusted: all k lie within what was found.
+
+        Whatever is nearer to a query than the last of those around it is among them, with the
+        recall of that search, and so is each of it that is allowed. No number of cells would be
+        right for every filter: what it passes may lie far from a query (stars asked for among
+        galaxies), in cells that are not looked into.
         """
-        nprobe = math.ceil(self.nprobe(k) * share**-0.5)
-        most = self.card.nlist * min(share, 0.5)  # beyond, exact search looks at fewer rows
-        if _WIDER * nprobe > most:
-            return np.empty((len(q), 0), np.int64), False
-        inside = allowed[: len(self._row_of)] if self._in_order else self._allowed_inside(allowed)
-        selector = self._selector(inside)
-        found = self._probe(q, wanted, nprobe, selector)
-        out = found.copy()
-        open_ = np.arange(len(q))
-        while open_.size and _WIDER * nprobe <= most:
-            nprobe *= _WIDER
-            again = self._probe(q[open_], wanted, nprobe, selector)
-            same = (again[:, :k] == out[open_, :k]).all(axis=1)
-            out[open_] = again
-            open_ = open_[~same]
-        return out, not open_.size
+        positions, square = around
+        uid, distance = self.merged(q, k, positions, allowed, exclude)
+        limit = np.where(positions[:, -1] < 0, np.inf, square[:, -1])
+        return uid, distance, np.square(distance[:, -1]) < _SURE * limit
 
-    def _allowed_inside(self, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        inside = np.zeros(len(self._row_of), bool)
-        there = self._row_of >= 0
-        inside[there] = allowed[self._row_of[there]]
-        return inside
-
-    def _selector(self, inside: NDArray[np.bool_]) -> Any:
-        bits = np.packbits(inside, bitorder="little")
-        selector = _faiss().IDSelectorBitmap(bits)
-        selector.held = bits  # faiss only points at them
-        return selector
-
-    def _answers(
+    def merged(
         self, q: NDArray[np.float32], k: int, positions: NDArray[np.int64],
         allowed: NDArray[np.bool_] | None, exclude: NDArray[Any] | None,
-    ) -> Found:  # fmt: skip
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:  # fmt: skip
+        """(q, k) ids and distances of what may be answers at these positions and in the tail."""
         uid = np.full((len(q), k), -1, dtype=np.int64)
         distance = np.full((len(q), k), np.inf)
         extra = None
@@ -236,139 +269,18 @@ class ApproximateIndex:
             extra = self._tail_index.search(q, k, allowed=tail_allowed, exclude=exclude).obs_uid
         for i, found in enumerate(positions):
             rows = self._row_of[found[found >= 0]]
+            rows = rows[rows >= 0]
+            if allowed is not None:
+                rows = rows[allowed[rows]]
             if extra is not None:
                 held = extra[i][extra[i] >= 0]
                 rows = np.concatenate([rows, self.tail[self._tail_index.rows_of(held)]])
             near, far = ranked(self.exact.scaled[rows], self.obs_uid[rows], q[i], k,
                                None if exclude is None else exclude[i])  # fmt: skip
             uid[i, : near.size], distance[i, : near.size] = near, far
-        return Found(uid, distance, self.method(k))
-
-    def method(self, k: int) -> str:
-        """In words: ``approximate, recall@10 0.997 (0.995–0.999)``."""
-        t = next((t for t in self.card.tuned if k <= t.k), self.card.tuned[-1])
-        return f"approximate, recall@{t.k} {t.recall:.3f} ({t.low:.3f}–{t.high:.3f})"
+        return uid, distance
 
 
-def _faiss() -> Any:
-    """Imported when first needed, and untyped: its stubs are those of the C++ classes."""
+def faiss() -> Any:
+    """The module, imported when first needed, and untyped: its stubs are those of C++ classes."""
     return importlib.import_module("faiss")
-
-
-def cells_for(rows: int) -> int:
-    """Number of cells: 4 √n, but at least 39 vectors each to place a centre by."""
-    return max(1, min(round(4 * math.sqrt(rows)), rows // 39))
-
-
-def build(
-    exact: ExactIndex, scale_hash: str, *, seed: int = 0, target: float = TARGET,
-    progress: Progress | None = None,
-) -> ApproximateIndex:  # fmt: skip
-    """Sort the vectors into cells, then find out how many cells a query must look into.
-
-    The queries it is tuned on, and the others its recall is measured on, are rows that took no
-    part in placing the cells, as a new spectrum takes none; each is left out of its own answer.
-
-    Raises
-    ------
-    UsageError (too_few_rows) : fewer than `LEAST_ROWS` vectors
-    """
-    faiss = _faiss()
-    n, d = exact.scaled.shape
-    if n < LEAST_ROWS:
-        raise UsageError(f"{n} vectors need no approximate index", code="too_few_rows",
-                         remedy="search exactly")  # fmt: skip
-    progress = progress or Silent()
-    rng = np.random.default_rng(seed)
-    shuffled = rng.permutation(n)
-    held = min(_QUERIES + _CHECKS, n // 4)
-    nlist = cells_for(n - held)
-    progress.start("placing the cells of the index", None)
-    cells = faiss.IndexIVFFlat(faiss.IndexFlatL2(d), d, nlist, faiss.METRIC_L2)
-    cells.cp.seed = seed
-    cells.cp.niter = 10
-    cells.cp.max_points_per_centroid = _PER_CELL
-    cells.train(exact.scaled[np.sort(shuffled[held : held + _PER_CELL * nlist])])
-    progress.start("filling the cells", n)
-    for start in range(0, n, 100_000):
-        cells.add(exact.scaled[start : start + 100_000])
-        progress.advance(min(100_000, n - start))
-    card = IndexCard(exact.model.weights_hash, scale_hash, n, d, nlist,
-                     (Tuned(10, 1, 0.0, 0.0, 0.0, 0),))  # fmt: skip
-    index = ApproximateIndex(exact, cells, np.arange(n), card)
-    progress.start("measuring its recall", None)
-    index.card = _tuned(index, shuffled[:held], target, rng)
-    return index
-
-
-def _tuned(
-    index: ApproximateIndex, held: NDArray[np.int64], target: float, rng: np.random.Generator
-) -> IndexCard:
-    exact, nlist = index.exact, index.card.nlist
-    queries, uid = exact.vectors(held), exact.obs_uid[held]
-    first = len(held) * _QUERIES // (_QUERIES + _CHECKS)
-    most = min(DEPTHS[-1], max(len(exact) // 20, DEPTHS[0]))
-    truth = _exact_distances(exact, queries, most, uid)
-    out = []
-    nprobe = 1
-    for k in sorted({min(k, most) for k in DEPTHS}):
-
-        def recall(part: slice, nprobe: int, k: int = k) -> NDArray[np.float64]:
-            q = exact.checked(queries[part], k, None, None)
-            positions = index._probe(q, k + 1 + _MARGIN, nprobe, None)
-            found = index._answers(q, k, positions, None, uid[part])
-            return _recalls(found.distance, truth[part, :k])
-
-        tune, check = slice(0, first), slice(first, None)
-        while nprobe < nlist and interval(recall(tune, nprobe), rng)[0] < target:
-            nprobe = min(math.ceil(1.4 * nprobe), nlist)
-        values = recall(check, nprobe)
-        while nprobe < nlist and interval(values, rng)[0] < target:
-            nprobe = min(math.ceil(1.2 * nprobe), nlist)
-            values = recall(check, nprobe)
-        low, high = interval(values, rng)
-        out.append(Tuned(k, nprobe, float(values.mean()), low, high, values.size))
-    index.card = IndexCard(index.card.weights_hash, index.card.scale_hash, index.card.rows,
-                           index.card.dimensions, nlist, tuple(out))  # fmt: skip
-    part = slice(0, min(100, len(held)))
-    filtered = _filtered_recall(index, queries[part], uid[part], rng)
-    return IndexCard(index.card.weights_hash, index.card.scale_hash, index.card.rows,
-                     index.card.dimensions, nlist, tuple(out), filtered)  # fmt: skip
-
-
-def _filtered_recall(
-    index: ApproximateIndex, queries: NDArray[Any], uid: NDArray[Any], rng: np.random.Generator
-) -> dict[str, float]:
-    """Recall at 10 when a share of rows is allowed: at random, and all of them to one side."""
-    exact, out = index.exact, {}
-    side = exact.scaled @ rng.standard_normal(exact.scaled.shape[1:], dtype=np.float32)
-    for share in (0.01, 0.1):
-        for kind, order in (("random", rng.random(len(exact))), ("one side", side)):
-            allowed = order <= np.quantile(order, share)
-            truth = exact.search(queries, 10, allowed=allowed, exclude=uid).distance
-            found = [index.search(q[None], 10, allowed=allowed, exclude=u[None]).distance[0]
-                     for q, u in zip(queries, uid, strict=True)]  # fmt: skip
-            out[f"{kind} {share:g}"] = float(_recalls(np.array(found), truth).mean())
-    return out
-
-
-def _exact_distances(
-    exact: ExactIndex, queries: NDArray[Any], k: int, uid: NDArray[Any]
-) -> NDArray[np.float64]:
-    parts = [exact.search(queries[i : i + 32], k, exclude=uid[i : i + 32]).distance
-             for i in range(0, len(queries), 32)]  # fmt: skip
-    return np.concatenate(parts)
-
-
-def _recalls(found: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(q,) share of neighbours found; by distance, since of equals any will do."""
-    return np.asarray((found <= truth[:, -1:] * (1 + 1e-9)).mean(axis=1))
-
-
-def interval(values: NDArray[np.float64], rng: np.random.Generator) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean over queries; with no miss at all, the rule of three."""
-    if values.min() == values.max() == 1.0:
-        return 1.0 - 3.0 / values.size, 1.0
-    draws = rng.integers(0, values.size, (1000, values.size))
-    low, high = np.percentile(values[draws].mean(axis=1), [2.5, 97.5]).tolist()
-    return low, high

@@ -26,11 +26,12 @@ from ..explore.approximate import (
     FEW_OUTSIDE,
     MOST_OUTSIDE,
     ApproximateIndex,
+    Filtered,
     IndexCard,
     Tuned,
-    build,
 )
 from ..explore.neighbours import ExactIndex
+from ..explore.tuning import build
 
 APPROXIMATE_FROM = 200_000
 """Vectors from which on an approximate index is used; below, exact search takes 10 ms or less."""
@@ -160,7 +161,11 @@ def _stale(row_of: NDArray[np.int64], rows: int) -> bool:
 
 
 def _card(record: dict[str, Any]) -> IndexCard:
-    return IndexCard(**record | {"tuned": tuple(Tuned(**t) for t in record["tuned"])})
+    known = record["filtered"]
+    # older cards tell no intervals: under filters such an index is not used
+    filtered = () if isinstance(known, dict) else tuple(Filtered(**f) for f in known)
+    tuned = tuple(Tuned(**t) for t in record["tuned"])
+    return IndexCard(**record | {"tuned": tuned, "filtered": filtered})
 
 
 def _checked(path: Path, wanted: str) -> Path:
