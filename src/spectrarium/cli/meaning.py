@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..domain.errors import UsageError
-from ..run.latents import latent_records
+from ..run.latents import latent_matrix, latent_records
 from ..run.meaning import Finding, Meaning
 from .output import (
     archive_option,
@@ -22,7 +22,7 @@ from .output import (
     show_table,
 )
 
-_LATENTS = 12
+_LATENTS, _ALL = 12, 1_000_000
 _ALIKE = 0.01
 """Scores that differ less are alike, however sure the difference is."""
 
@@ -36,16 +36,19 @@ _ALIKE = 0.01
               help="What tells objects apart [default: position, then name].")  # fmt: skip
 @click.option("--where", default=None, help="Only observations that meet this filter.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of sample, folds and null.")
+@click.option("--latents", default=None, metavar="N|all",
+              help="So many latents, or all, and in --out each of them with each quantity "
+              "[default: 12, with what each knows best].")  # fmt: skip
 @click.option("--plot", type=click.Path(path_type=Path), default=None,
-              help="Write a picture of what each latent does.")  # fmt: skip
+              help="Write a picture of what each latent does, 12 to a page.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), default=None,
               help="Write the report as Markdown.")  # fmt: skip
 @archive_option
 @json_option
 def command(
     encoder: str | None, model: str | None, against: tuple[str, ...], objects: str | None,
-    where: str | None, seed: int, plot: Path | None, out: Path | None, folder: Path | None,
-    version: int | None, as_json: bool,
+    where: str | None, seed: int, latents: str | None, plot: Path | None, out: Path | None,
+    folder: Path | None, version: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """What the numbers of a model mean: physics, or nuisance?
 
@@ -53,6 +56,7 @@ def command(
     balanced accuracy for classes, with 95 % intervals; p by permutation of objects, Holm-corrected.
     The same probes on raw pixels and on PCA stand beside: nuisances should be lower than theirs.
     """
+    most = _most(latents)
     archive = opened(folder, version)
     with progress_bar() as bar:
         reports = archive.meaning(
@@ -63,24 +67,36 @@ def command(
     if plot is not None:
         from ..plot.latents import plot_latents
 
-        pictures = plot_latents(reports, plot)
+        pictures = plot_latents(reports, plot, most)
     if out is not None:
-        _write(out, "\n".join(markdown(r) for r in reports))
+        _write(out, "\n".join(markdown(r, most, latents is not None) for r in reports))
     if as_json:
         emit([r.record() for r in reports])
         return
     for report in reports:
-        _show(report)
+        _show(report, most)
     for picture in [*pictures, *([out] if out is not None else [])]:
         console.print(f"written: {picture}", markup=False)
 
 
-def _show(report: Meaning) -> None:
+def _most(latents: str | None) -> int:
+    """How many latents are asked for. Raises UsageError (bad_latents)."""
+    if latents is None:
+        return _LATENTS
+    if latents.strip().lower() == "all":
+        return _ALL
+    if not latents.strip().isdecimal() or int(latents) < 1:
+        raise UsageError(f"{latents!r} is no number of latents", code="bad_latents",
+                         where="--latents", remedy="give a whole number, or all")  # fmt: skip
+    return int(latents)
+
+
+def _show(report: Meaning, most: int) -> None:
     console.print(f"{report.name}  {_sample(report)}", markup=False, style="bold")
     rows = finding_rows(report)
     if rows:
         show_table(rows, list(rows[0]))
-    latents = latent_records(report, _LATENTS)
+    latents = latent_records(report, most)
     shown = [{**r, "variance": f"{100 * r['variance']:.1f} %"} for r in latents]
     show_table(shown, ["latent", "variance", "physical", "nuisance"],
                title="Latents by share of variance: what each knows best by itself")  # fmt: skip
@@ -141,12 +157,16 @@ def _remarks(report: Meaning) -> list[str]:
     return lines + ([report.note] if report.note else [])
 
 
-def markdown(report: Meaning) -> str:
-    """The report as Markdown."""
+def markdown(report: Meaning, most: int = _LATENTS, matrix: bool = False) -> str:
+    """The report as Markdown. most : latents shown · matrix : each of them with each quantity"""
     parts = [f"## {report.name}", "", f"{_sample(report)}; model `{report.model}`.", ""]
     parts += [*_table(finding_rows(report)), ""]
-    latents = latent_records(report, _LATENTS)
+    latents = latent_records(report, most)
     parts += _table([{**r, "variance": f"{100 * r['variance']:.1f} %"} for r in latents])
+    if matrix and report.findings:
+        parts += ["", "Each latent by itself with each quantity: R², or accuracy beyond chance; "
+                  "* beyond chance after correction.", ""]  # fmt: skip
+        parts += _table(latent_matrix(report, most))
     parts += ["", *(f"- {line}" for line in _remarks(report)), ""]
     return "\n".join(parts)
 

@@ -135,16 +135,25 @@ def _draw(
 def plot_latents(
     reports: Sequence[Meaning], path: Path, most: int = MOST, dark: bool = False
 ) -> list[Path]:
-    """Write a picture of each report's strongest latents: ``out.png``, then ``out-2.png`` …"""
+    """Write pictures of each report's strongest latents, up to 12 on each.
+
+    One for each report is ``out.png``, then ``out-2.png`` …; where one needs several, all are
+    numbered from ``out-1.png``.
+    """
     from ..run.latents import latent_effects
 
+    pages = [(report, skip) for report in reports
+             for skip in range(0, min(most, len(report.shares)), MOST)]  # fmt: skip
     paths = []
-    for i, report in enumerate(reports):
-        domain = report.explorer.model.domain
+    for i, (report, skip) in enumerate(pages):
+        domain, shown = report.explorer.model.domain, min(most, len(report.shares))
+        effects = latent_effects(report, min(MOST, shown - skip), skip)
+        of = f", {skip + 1}–{skip + len(effects)} of {shown}" if shown > MOST else ""
         figure = latents_figure(
-            latent_effects(report, most), domain.wave_aa, frame=domain.frame, dark=dark,
-            heading=f"What the latents of {report.name} do, by share of variance",
+            effects, domain.wave_aa, frame=domain.frame, dark=dark,
+            heading=f"What the latents of {report.name} do, by share of variance{of}",
         )  # fmt: skip
-        name = path if i == 0 else path.with_name(f"{path.stem}-{i + 1}{path.suffix}")
+        numbered = i > 0 or len(pages) > len(reports)
+        name = path.with_name(f"{path.stem}-{i + 1}{path.suffix}") if numbered else path
         paths.append(save(figure, name))
     return paths

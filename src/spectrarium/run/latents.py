@@ -62,16 +62,31 @@ def latent_records(report: Meaning, most: int) -> list[dict[str, Any]]:
     return out
 
 
-def latent_effects(report: Meaning, most: int) -> list[LatentEffect]:
+def latent_matrix(report: Meaning, most: int) -> list[dict[str, Any]]:
+    """The same latents with every quantity, physics first: score of the latent by itself for
+    objects never seen, 0 nothing, 1 all; starred where that is beyond chance."""
+    ranked = sorted(report.findings, key=lambda f: f.quantity.role.value != "physical")
+    out = []
+    for i in np.argsort(-report.shares, kind="stable")[:most].tolist():
+        record: dict[str, Any] = {"latent": i}
+        for f in ranked:
+            star = "*" if f.latents.null_p[i] < SURE else ""
+            record[f.quantity.name] = f"{skill(f, i):.2f}{star}".replace("-0.00", "0.00")
+        out.append(record)
+    return out
+
+
+def latent_effects(report: Meaning, most: int, skip: int = 0) -> list[LatentEffect]:
     """What the latents of the largest share do to the mean spectrum, by falling share.
 
+    skip : so many that come before, on another page
     Raises UsageError when the encoder cannot decode.
     """
     model, vectors = report.explorer.model, np.asarray(report.vectors, np.float64)
     mean = vectors.mean(axis=0)
     low, high = np.percentile(vectors, [2.3, 97.7], axis=0)
     out = []
-    for i in np.argsort(-report.shares, kind="stable")[:most].tolist():
+    for i in np.argsort(-report.shares, kind="stable")[skip : skip + most].tolist():
         ends = np.stack([mean, mean, mean])
         ends[1, i], ends[2, i] = low[i], high[i]
         flux = model.decode(ends.astype(np.float32))
