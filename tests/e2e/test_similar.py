@@ -181,7 +181,7 @@ def test_senseless_questions_are_refused_with_a_way_out(asked, star, asks, code,
 
 
 def test_a_magnitude_called_z_is_no_redshift(copy, tmp_path):
-    from spectrarium.run.window import redshifts
+    from spectrarium.run.redshifts import redshifts
 
     rows = copy.store.find()
     rows = rows[np.isnan(redshifts(copy.store, rows))][:3]
@@ -196,7 +196,7 @@ def test_a_magnitude_called_z_is_no_redshift(copy, tmp_path):
 
 
 def test_a_learnt_redshift_stands_for_none_that_is_given(copy):
-    from spectrarium.run.window import redshifts
+    from spectrarium.run.redshifts import redshifts
 
     store = copy.store
     given = redshifts(store, store.find())

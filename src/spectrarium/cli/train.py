@@ -26,7 +26,8 @@ _COARSER = {
 @click.option("--any-coverage", is_flag=True,
               help="One wide model for spectra of different ranges (patch).")  # fmt: skip
 @click.option("--rest", type=click.Choice(["none", "rv", "z"]), default="none", show_default=True,
-              help="Shift to rest by the catalogue's velocity or redshift.")  # fmt: skip
+              help="Shift to rest by velocity or redshift: the file's, else a joined "
+              "catalogue's.")  # fmt: skip
 @click.option("--telluric", type=click.Choice(["keep", "mask"]), default="keep",
               show_default=True, help="Strong bands of the Earth's atmosphere.")  # fmt: skip
 @click.option("--range", "range_aa", type=float, nargs=2, default=None, metavar="LO HI",

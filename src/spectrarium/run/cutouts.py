@@ -36,7 +36,7 @@ from .recast import (
     resampled,
     together,
 )
-from .window import redshifts
+from .redshifts import redshifts
 
 SAMPLES_MOST = 8_000_000
 """Samples of one answer."""

@@ -22,6 +22,7 @@ from ..store.archive import Archive, Rows
 from ..store.manifest import load as newest_manifest
 from .embedding import chosen_by, load_model, made_at, prepared, summaries
 from .index import APPROXIMATE_FROM, indexed
+from .redshifts import read_for
 from .train_options import TrainOptions
 from .trained import encoder_of, trained_models
 
@@ -114,7 +115,8 @@ class Explorer:
             mean = getattr(self.model, "mean", None)
             if mean is None and len(self.rows):
                 take = np.unique(np.linspace(0, len(self.rows) - 1, _TYPICAL).astype(int))
-                batch, _ = self.preparer.batch(self.archive.read_rows(self.rows[take]))
+                some = read_for(self.archive, self.model.domain, self.rows[take])
+                batch, _ = self.preparer.batch(some)
                 there = np.maximum((batch.ivar > 0).sum(axis=0), 1)
                 mean = np.where(batch.ivar > 0, batch.flux, 0.0).sum(axis=0) / there
             if mean is None:

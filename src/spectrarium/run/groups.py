@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -13,6 +14,7 @@ from ..embed.domain import SpectrumSummary, flux_kind
 from ..embed.grouping import Proposal, ProposedModel
 from ..store.archive import Archive, Rows
 from ..store.codec import hash63
+from .redshifts import Shifts
 
 ROUNDS = 3
 """Times that spectra refused by their group's model are grouped again by their good pixels."""
@@ -27,10 +29,14 @@ Refused = list[tuple[int, str]]
 
 
 def summaries(archive: Archive, rows: Rows) -> list[SpectrumSummary]:
-    """What decides whether a model covers each observation, from the catalogue alone."""
+    """What decides whether a model covers each observation, from the catalogue and those joined."""
     table = archive.catalogue(rows, _SUMMARY)
-    columns = [table.column(name).to_pylist() for name in _SUMMARY]
-    return [_summary(*values) for values in zip(*columns, strict=True)]
+    columns = {name: table.column(name).to_pylist() for name in _SUMMARY}
+    known = Shifts.of(archive, rows).at(rows)
+    for name, values in zip(("redshift", "rv_kms"), known, strict=True):
+        both = zip(columns[name], values.tolist(), strict=True)
+        columns[name] = [own if math.isnan(value) else value for own, value in both]
+    return [_summary(*values) for values in zip(*columns.values(), strict=True)]
 
 
 def _summary(
@@ -90,9 +96,10 @@ def _look_again(archive: Archive, rows: list[int]) -> tuple[Rows, list[SpectrumS
     """Rows in storage order, and what their good pixels say."""
     found_rows: list[Rows] = []
     found: list[SpectrumSummary] = []
+    shifts = Shifts.of(archive, np.array(rows, np.int64))
     for chunk, spectra in archive.scan(np.array(rows, np.int64)):
         found_rows.append(chunk)
-        found += [SpectrumSummary.of(s) for s in spectra]
+        found += [SpectrumSummary.of(s) for s in shifts.put(chunk, spectra)]
     return np.concatenate(found_rows), found
 
 

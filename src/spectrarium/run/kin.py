@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from ..explore.explain import Explanation
 from ..store.archive import Archive
 from .answers import Answer, Similar
 from .explorer import Explorer, candidates
+from .redshifts import at_its_redshift, redshifts
 from .similar import similar
-from .window import WIDTH_KMS, redshift_of, redshifts
+from .window import WIDTH_KMS
 
 POINTS_MOST = 1500
 K_MOST = 100
@@ -88,8 +89,7 @@ def covered_by(
     """Embeddings whose model covers a spectrum, the one to ask first coming first."""
     if spectrum.flux.ndim != 1 or spectrum.mask.all():
         return []
-    z = redshift_of(archive, spectrum, row)
-    facts = replace(SpectrumSummary.of(spectrum), redshift=z)
+    facts = SpectrumSummary.of(at_its_redshift(archive, spectrum, row))
     try:
         names = candidates(archive, encoder)
     except UsageError:

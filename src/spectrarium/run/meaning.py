@@ -34,7 +34,7 @@ from .explorer import Explorer
 from .layout import embeddings_of
 from .objects import objects_of
 from .quantities import Quantity, Role, quantities
-from .window import redshifts
+from .redshifts import redshifts
 
 MOST = 2_000
 """Spectra that are probed; of more, a random sample. ± 0.02 in R² either way."""

@@ -22,7 +22,7 @@ from ..embed.domain import AIR_SHIFT_KMS, OBSERVER_SHIFT_KMS, FluxKind, flux_kin
 from ..measure.airvac import air_to_vac
 from ..measure.lattice import Lattice, on_lattice
 from ..store.archive import Archive, Rows
-from .window import redshifts
+from .redshifts import redshifts
 
 CACHE_BYTES = 400 << 20
 MOST_WIDTH = 4000

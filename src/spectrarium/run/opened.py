@@ -19,7 +19,7 @@ from ..measure.airvac import air_to_vac, vac_to_air
 from ..measure.gaussian import MOST_SIGMA_PX, gaussian_pixels
 from ..measure.lines import LINES
 from ..store.archive import Archive
-from .window import redshift_of
+from .redshifts import redshift_of
 
 MOST_WIDTH = 20_000
 EXACT_TIMES = 4

@@ -26,9 +26,9 @@ from ..store.archive import Archive, Rows
 from .answers import Outliers, Strange
 from .embedding import load_model
 from .explorer import Explorer, refuse_other_encoder, unsearched
+from .redshifts import read_for, redshift_of
 from .scoring import KEEP_WAIT_S as KEEP_WAIT_S
 from .scoring import Asked, column_values, scored
-from .window import redshift_of
 
 BY_MODEL = ("reconstruction",)
 """Scores that are about what the model cannot reproduce; the others are about other objects."""
@@ -192,7 +192,7 @@ def shown(explorer: Explorer, rows: Rows, score: str) -> dict[int, Shown]:
     Spectra of one embedding are best asked for together: networks take many at a time.
     """
     archive, model, index = explorer.archive, explorer.model, explorer.index
-    spectra = archive.read_rows(rows)
+    spectra = read_for(archive, model.domain, rows)
     batch, _ = explorer.preparer.batch(spectra)
     if not len(batch):
         return {}

@@ -19,9 +19,11 @@ from typing import IO, Any
 import numpy as np
 
 from ..domain.errors import InternalError, SpectrariumError
+from ..domain.spectrum import Spectrum
 from ..embed.domain import ModelDomain
 from ..embed.prepare import LeftOut, Prepared, Preparer
 from ..store.archive import Archive, Rows
+from .redshifts import Shifts
 
 MANY = 8_000
 """Tiles of samples from which starting processes (a second or two) pays."""
@@ -29,6 +31,8 @@ MOST = 16
 _CHUNK_TILES = 1_024
 _LENGTH = struct.Struct("<Q")
 Piece = tuple[Prepared, Rows, tuple[LeftOut, ...]]
+Asked = tuple[Rows, Shifts | None]
+"""Catalogue rows, and what their spectra are shifted by where that counts."""
 
 
 def cores() -> int:
@@ -53,12 +57,18 @@ def prepared(
     if workers is None:
         many = int(archive.index.value("n_tiles", rows).sum()) >= MANY
         workers = min(cores(), MOST) if many and cores() > 1 else 0
+    shifts = Shifts.needed(archive, preparer.domain, rows)
     if not workers:
         for chunk, spectra in archive.scan(rows, size):
-            batch, left = preparer.batch(spectra)
+            batch, left = preparer.batch(_shifted(shifts, chunk, spectra))
             yield batch, chunk, left
         return
-    yield from _in_parallel(archive, preparer.domain, _chunks(archive, rows, size), workers)
+    asked = ((chunk, shifts and shifts.take(chunk)) for chunk in _chunks(archive, rows, size))
+    yield from _in_parallel(archive, preparer.domain, asked, workers)
+
+
+def _shifted(shifts: Shifts | None, rows: Rows, spectra: list[Spectrum]) -> list[Spectrum]:
+    return spectra if shifts is None else shifts.put(rows, spectra)
 
 
 def _chunks(archive: Archive, rows: Rows, size: int) -> Iterator[Rows]:
@@ -74,7 +84,7 @@ def _chunks(archive: Archive, rows: Rows, size: int) -> Iterator[Rows]:
 
 
 def _in_parallel(
-    archive: Archive, domain: ModelDomain, chunks: Iterator[Rows], n: int
+    archive: Archive, domain: ModelDomain, chunks: Iterator[Asked], n: int
 ) -> Iterator[Piece]:
     """The chunks' batches in their order; at most two a process are under way or waiting."""
     setup = (archive.root, archive.version, domain.to_json())
@@ -83,7 +93,7 @@ def _in_parallel(
     for process in processes:
         idle.put(process)
 
-    def ask(chunk: Rows) -> tuple[Prepared, tuple[LeftOut, ...]]:
+    def ask(chunk: Asked) -> tuple[Prepared, tuple[LeftOut, ...]]:
         process = idle.get()
         try:
             return process.ask(chunk)
@@ -94,7 +104,7 @@ def _in_parallel(
     waiting: deque[tuple[Rows, Future[tuple[Prepared, tuple[LeftOut, ...]]]]] = deque()
     try:
         for chunk in chunks:
-            waiting.append((chunk, threads.submit(ask, chunk)))
+            waiting.append((chunk[0], threads.submit(ask, chunk)))
             if len(waiting) >= 2 * n:
                 yield _next(waiting)
         while waiting:
@@ -126,7 +136,7 @@ class _Process:
         with contextlib.suppress(BrokenPipeError):  # asking it will say that it is gone
             _send(self._in, setup)
 
-    def ask(self, chunk: Rows) -> tuple[Prepared, tuple[LeftOut, ...]]:
+    def ask(self, chunk: Asked) -> tuple[Prepared, tuple[LeftOut, ...]]:
         """The batch of a chunk."""
         try:
             _send(self._in, chunk)
@@ -174,13 +184,13 @@ def serve(source: IO[bytes], sink: IO[bytes]) -> None:
     preparer = Preparer(ModelDomain.from_json(domain))
     while True:
         try:
-            chunk = _receive(source)
+            chunk, shifts = _receive(source)
         except EOFError:
             return
         answer: Any
         try:
             archive = archive or Archive(root, version)
-            answer = preparer.batch(archive.read_rows(chunk))
+            answer = preparer.batch(_shifted(shifts, chunk, archive.read_rows(chunk)))
         except SpectrariumError as error:
             answer = error
         except Exception as error:  # noqa: BLE001  the process boundary: the other side reports it

@@ -24,6 +24,7 @@ from ..store.archive import Archive, Rows
 from ..store.codec import encode
 from .answers import Answer, Similar
 from .explorer import Explorer, covering, query_spectrum, refuse_other_encoder
+from .redshifts import at_its_redshift, read_for, redshift_of, redshifts
 from .window import (
     WIDTH_KMS,
     Compared,
@@ -32,8 +33,6 @@ from .window import (
     none_covers,
     place_of,
     prepared_window,
-    redshift_of,
-    redshifts,
     scaled,
 )
 
@@ -114,7 +113,8 @@ def similar(
     own = _own_uid(archive, query, spectrum)
     row = None if own is None else int(archive.rows_of([own])[0])
     z = redshift_of(archive, spectrum, row) if redshift is None else redshift
-    spectrum = spectrum if redshift is None else _at(spectrum, redshift)
+    spectrum = (at_its_redshift(archive, spectrum, row) if redshift is None
+                else _at(spectrum, redshift))  # fmt: skip
     name = query if isinstance(query, str) else spectrum.observation.obs_id or "query"
     ask = _Ask(archive, name, spectrum, own, z, k, explain, progress or Silent())
     if by_pixels:
@@ -222,7 +222,8 @@ def _pixel_distances(
     if not len(uid):
         return np.empty(0)
     rows = explorer.archive.rows_of(uid)
-    batch, _ = explorer.preparer.batch(explorer.archive.read_rows(rows))
+    spectra = read_for(explorer.archive, explorer.model.domain, rows)
+    batch, _ = explorer.preparer.batch(spectra)
     out = np.full(len(uid), np.nan)
     d = difference(query.flux[0], query.ivar[0], batch.flux, batch.ivar)
     out[batch.index] = expected(d.square, d.error)
@@ -250,7 +251,7 @@ def _explained(
 ) -> list[Answer]:  # fmt: skip
     model = explorer.model
     mean = explorer.typical() if len(rows) else np.zeros(model.domain.n_pix)
-    spectra = explorer.archive.read_rows(rows) if len(rows) else []
+    spectra = read_for(explorer.archive, model.domain, rows) if len(rows) else []
     batch, left = explorer.preparer.batch(spectra)
     if left:
         out.notes.append(f"{len(left)} answers cannot be prepared any more: {left[0].reason}")

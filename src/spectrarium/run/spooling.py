@@ -22,6 +22,7 @@ from ..embed.spool import Spool
 from ..store.archive import Archive, Rows
 from .groups import Refused
 from .preparing import prepared
+from .redshifts import joined_shifts
 
 CHECKPOINT_BYTES = 2**28
 """Prepared pixels that an interruption may cost, about."""
@@ -38,12 +39,13 @@ def job_of(
 ) -> dict[str, str]:
     """What a spool is made of, part by part: the same spectra by content, not by row number."""
     prints = np.ascontiguousarray(archive.index.value("fingerprint", rows))
+    joined = joined_shifts(archive, domain, rows)
     return {
         "spectra": blake3(prints.tobytes()).hexdigest(),
         "objects": blake3(np.ascontiguousarray(objects).tobytes()).hexdigest(),
         "grid and preparation": digest(domain.to_json()),
         "program version": version("spectrarium"),
-    }
+    } | ({"redshifts": blake3(joined.tobytes()).hexdigest()} if len(joined) else {})
 
 
 def spool_for(folder: Path, domain: ModelDomain, job: dict[str, str], progress: Progress) -> Spool:
@@ -55,7 +57,7 @@ def spool_for(folder: Path, domain: ModelDomain, job: dict[str, str], progress: 
         before = None
     if before != job and folder.exists():
         if isinstance(before, dict):
-            changed = ", ".join(k for k in job if before.get(k) != job[k])
+            changed = ", ".join(k for k in {**job, **before} if before.get(k) != job.get(k))
             progress.note(f"an interrupted training is not gone on with: other {changed}")
         shutil.rmtree(folder.parent, ignore_errors=True)
     if before != job:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..domain.axis import Medium, SpecSys
@@ -29,17 +28,15 @@ from ..embed.prepare import Prepared, Preparer
 from ..explore.line_names import lines_named
 from ..explore.pixels import LEAST_PIXELS, difference, expected
 from ..measure.airvac import air_to_vac
-from ..measure.doppler import velocity_to_redshift
-from ..store.archive import LEARNT, Archive, Rows
-from .embedding import summaries
+from ..store.archive import Archive, Rows
+from .groups import summaries
+from .redshifts import redshifts
 
 WIDTH_KMS = 1500.0
 """Half-width of the window around a line unless another is given."""
 RESOLUTION_FACTOR = 2.0
 """Candidates of a resolving power further from the query's than this factor either way are left
 out: their lines have another shape whatever the source."""
-_REDSHIFTS = ("redshift", "z")
-_VELOCITIES = ("rv_kms",)
 _BATCH = 256
 _FEW_THERE = "too few good pixels in the window"
 _FEW_COMMON = "too few good pixels in common"
@@ -73,46 +70,6 @@ class Compared:
     amplitude: NDArray[np.float64]
     typical: NDArray[np.float64]
     left_out: dict[str, int]
-
-
-def redshifts(archive: Archive, rows: Rows) -> NDArray[np.float64]:
-    """(n,) redshift of catalogue rows, NaN where none is known.
-
-    The file's own redshift, else its velocity, else columns of label sets called ``redshift``,
-    ``z`` or ``rv_kms``. Sentinels (z ≤ −0.5, |v| ≥ c) are none, nor is a ``z`` beside ``r`` and
-    ``i``: a magnitude. Learnt tags do not count: they are no measurement to put a spectrum at rest
-    by.
-    """
-    out = np.full(len(rows), np.nan)
-    known = [n for n in archive.columns() if not n.startswith(f"{LEARNT}.")]
-    there = set(known)
-    names = ["redshift", "rv_kms"]
-    for wanted in (*_REDSHIFTS, *_VELOCITIES):
-        names += [n for n in known if n.endswith(f".{wanted}") and not (
-            wanted == "z" and {f"{n[:-1]}r", f"{n[:-1]}i"} <= there)]  # fmt: skip
-    for name in names:
-        column = archive.catalogue(rows, [name]).column(0)
-        if not pa.types.is_floating(column.type) and not pa.types.is_integer(column.type):
-            continue
-        values = column.to_numpy(zero_copy_only=False).astype(np.float64)
-        if name.rpartition(".")[2] in _VELOCITIES:
-            values = np.where(np.abs(values) < C_KMS, values, np.nan)
-            values = velocity_to_redshift(values)
-        out = np.where(np.isnan(out) & (values > -0.5), values, out)
-    return out
-
-
-def redshift_of(archive: Archive, spectrum: Spectrum, row: int | None) -> float | None:
-    """Redshift of a query: its archive row's, else what its own file says; None = unknown."""
-    if row is not None:
-        known = redshifts(archive, np.array([row], np.int64))[0]
-        return float(known) if np.isfinite(known) else None
-    o = spectrum.observation
-    if o.redshift is not None and o.redshift > -0.5:
-        return o.redshift
-    if o.rv_kms is not None and abs(o.rv_kms) < C_KMS:
-        return float(velocity_to_redshift(o.rv_kms))
-    return None
 
 
 def place_of(
