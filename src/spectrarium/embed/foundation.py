@@ -25,7 +25,7 @@ from ..domain.progress import Progress, Silent
 from .card import read_model, weights_hash, write_model
 from .device import describe, device_named, memory_guard
 from .domain import ModelDomain, overlap_fraction
-from .encoder import Encoded, FitReport
+from .encoder import Encoded, FitReport, absolute
 from .foreign_weights import existing, foreign, load_strictly, read_state
 from .readout import Readout, fit_readout
 from .specformer_net import AstroClipSpectrumHead, SpecFormerNet, SpecFormerShape, shape_of
@@ -40,10 +40,16 @@ LEAST_OVERLAP = 0.6
 
 @dataclass(frozen=True, slots=True)
 class WeightsSettings:
-    """weights : the user's local file or folder · batch : spectra sent through at a time"""
+    """weights : the user's local file or folder, kept as an absolute path
+    batch : spectra sent through at a time
+    """
 
     weights: str = ""
     batch: int = 16
+
+    def __post_init__(self) -> None:
+        if self.weights:
+            object.__setattr__(self, "weights", absolute(self.weights))
 
 
 class Pretrained(ABC):
@@ -74,7 +80,7 @@ class Pretrained(ABC):
                 f"{self.encoder} needs the weights that its authors publish", code="needs_weights",
                 remedy="download them yourself and name them: --weights PATH",
             )  # fmt: skip
-        self.weights = Path(self.settings.weights).expanduser().resolve()
+        self.weights = Path(self.settings.weights)
         self._files = self._weight_files()
         self._net = self._network().eval()
 
@@ -252,7 +258,8 @@ class Pretrained(ABC):
 
     @classmethod
     def _settings(cls, card: dict[str, Any]) -> WeightsSettings:
-        return WeightsSettings(**card["settings"])
+        # cards from before paths were kept absolute have it as it was typed in the settings
+        return WeightsSettings(**card["settings"] | {"weights": card["network"]["path"]})
 
 
 def bridge(flux: NDArray[Any], ivar: NDArray[Any]) -> NDArray[np.float32]:
