@@ -1,4 +1,4 @@
-"""What can be asked of `train`: settings of the encoder, a range, full resolution."""
+"""What can be asked of `train`: settings, a range, full resolution, weights of others."""
 
 from __future__ import annotations
 
@@ -252,3 +252,63 @@ def test_conv_sees_every_pixel_and_others_say_that_they_do_not(fine, capsys):
         assert ended.value.code == 0
         assert ("its 6,000 pixels are 3.3 times as wide as those of its spectra" in out) == told
         assert (f"--max-pixels {group.pixels} keeps them apart" in out) == told
+
+
+# weights of others ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def weights(tmp_path) -> Path:
+    """Tiny random weights in SpecFormer's published layout."""
+    torch = pytest.importorskip("torch")
+    from spectrarium.embed.specformer_net import SpecFormerNet, SpecFormerShape
+
+    torch.manual_seed(3)
+    net = SpecFormerNet(SpecFormerShape(embed_dim=16, num_layers=2, num_heads=2))
+    hyper = {"num_heads": 2, "slice_section_length": 20, "slice_overlap": 10}
+    path = tmp_path / "mine" / "specformer.ckpt"
+    path.parent.mkdir()
+    torch.save({"state_dict": net.state_dict(), "hyper_parameters": hyper}, path)
+    return path
+
+
+@pytest.mark.parametrize("option", [["--weights"], ["--set"]])
+def test_weights_named_from_here_are_found_from_elsewhere(
+    weights, tmp_path, monkeypatch, capsys, option
+):
+    root = tmp_path / "desi"
+    add_spectra(root, spectra(24, 3650.0, 9700.0, pixels=600))
+    (tmp_path / "elsewhere").mkdir()
+
+    def run(folder, *words, code=0):
+        monkeypatch.chdir(folder)
+        with pytest.raises(SystemExit) as ended:
+            main([*words, "-a", str(root), "--json"])
+        out, err = capsys.readouterr()
+        assert ended.value.code == code, err
+        return json.loads(out if code == 0 else err.strip().splitlines()[-1])
+
+    named = "specformer.ckpt" if option == ["--weights"] else "weights=../mine/specformer.ckpt"
+    (group,) = run(weights.parent, "train", "specformer", *option, named)["groups"]
+    card = run(tmp_path, "models", "--card", group["name"])
+    assert card["settings"]["weights"] == str(weights)
+    assert card["trained"]["options"]["weights"] == str(weights)
+    assert run(tmp_path / "elsewhere", "embed", "--encoder", "specformer")["covered"] == 24
+    found = run(tmp_path / "elsewhere", "similar", "s3", "--encoder", "specformer", "-k", "3")
+    assert len(found) == 3
+    again = run(tmp_path, "train", "specformer", "--weights", "mine/specformer.ckpt")
+    assert not again["groups"][0]["fitted"], "the same weights by another name"
+    weights.rename(weights.with_name("moved.ckpt"))
+    lost = run(tmp_path, "similar", "s3", "--encoder", "specformer", code=2)
+    assert (lost["code"], lost["where"]) == ("no_weights", str(weights))
+
+
+def test_weights_that_are_not_there_are_named_in_full(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    root = tmp_path / "desi"
+    add_spectra(root, spectra(24, 3650.0, 9700.0, pixels=600))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        train(root, TrainOptions("specformer", weights="none.ckpt"))
+    assert caught.value.code == "no_weights"
+    assert str(tmp_path / "none.ckpt") in caught.value.where

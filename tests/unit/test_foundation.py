@@ -148,6 +148,20 @@ def test_saved_and_loaded_it_says_the_same(name, request, tmp_path):
     assert caught.value.code in ("weights_changed", "bad_weights")
 
 
+def test_a_card_with_a_path_as_it_was_typed_still_loads(specformer_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model, _ = fitted(SpecFormer, specformer_file[0].name)
+    assert model.settings.weights == str(specformer_file[0])
+    model.save(tmp_path / "model")
+    path = tmp_path / "model" / "card.json"
+    card = json.loads(path.read_text())
+    card["settings"]["weights"] = specformer_file[0].name
+    path.write_text(json.dumps(card))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert SpecFormer.load(tmp_path / "model").ref == model.ref
+
+
 def test_weights_of_another_architecture_are_refused(tmp_path, specformer_file):
     path = tmp_path / "other.safetensors"
     save_file({"conv.weight": torch.zeros(3, 3)}, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import entry_points
@@ -108,6 +109,12 @@ OPTIONS = {
     "weights": ("weights",),
 }
 """What every user may ask for → names that fields of an encoder's settings give it."""
+
+
+def absolute(path: str) -> str:
+    """A user's file or folder by a name that means the same in every working directory."""
+    return os.path.realpath(os.path.expanduser(path))
+
 
 BUILTIN = {
     "pca": ("pca", "PCA"),

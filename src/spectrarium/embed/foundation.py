@@ -26,7 +26,7 @@ from ..domain.progress import Progress, Silent
 from .card import card_understood, read_model, weights_hash, write_model
 from .device import describe, device_named, memory_guard
 from .domain import ModelDomain, overlap_fraction
-from .encoder import Encoded, FitReport
+from .encoder import Encoded, FitReport, absolute
 from .foreign_weights import existing, foreign, load_strictly, read_state
 from .readout import Readout, fit_readout
 from .specformer_net import AstroClipSpectrumHead, SpecFormerNet, SpecFormerShape, shape_of
@@ -41,7 +41,9 @@ LEAST_OVERLAP = 0.6
 
 @dataclass(frozen=True, slots=True)
 class WeightsSettings:
-    """weights : the user's local file or folder · batch : spectra sent through at a time"""
+    """weights : the user's local file or folder, kept as an absolute path
+    batch : spectra sent through at a time
+    """
 
     weights: str = ""
     batch: int = 16
@@ -53,7 +55,8 @@ class WeightsSettings:
         if not isinstance(self.weights, str | os.PathLike):
             raise UsageError(f"weights is {self.weights!r}, it must be a path", code="bad_fit",
                              remedy="name a local file or folder")  # fmt: skip
-        object.__setattr__(self, "weights", os.fspath(self.weights))  # as JSON has it
+        if self.weights:
+            object.__setattr__(self, "weights", absolute(os.fspath(self.weights)))
 
 
 class Pretrained(ABC):
@@ -84,7 +87,7 @@ class Pretrained(ABC):
                 f"{self.encoder} needs the weights that its authors publish", code="needs_weights",
                 remedy="download them yourself and name them: --weights PATH",
             )  # fmt: skip
-        self.weights = Path(self.settings.weights).expanduser().resolve()
+        self.weights = Path(self.settings.weights)
         self._files = self._weight_files()
         self._net = self._network().eval()
 
@@ -263,7 +266,8 @@ class Pretrained(ABC):
 
     @classmethod
     def _settings(cls, card: dict[str, Any]) -> WeightsSettings:
-        return WeightsSettings(**card["settings"])
+        # cards from before paths were kept absolute have it as it was typed in the settings
+        return WeightsSettings(**card["settings"] | {"weights": card["network"]["path"]})
 
 
 def bridge(flux: NDArray[Any], ivar: NDArray[Any]) -> NDArray[np.float32]:

@@ -11,7 +11,15 @@ from typing import Any
 from ..domain.errors import UsageError
 from ..embed.choosing import choosable, chosen
 from ..embed.domain import Rest, Telluric, choice
-from ..embed.encoder import OPTIONS, Encoder, check_device, field_of, latent_of, settings_of
+from ..embed.encoder import (
+    OPTIONS,
+    Encoder,
+    absolute,
+    check_device,
+    field_of,
+    latent_of,
+    settings_of,
+)
 from ..embed.grouping import GroupingRules, ProposedModel
 
 BEARS_GAPS = ("patch", "aion")
@@ -32,8 +40,8 @@ class TrainOptions:
     models from others of the same groups · object_column : says which spectra are of one object
     max_train : spectra of a group at most · max_pixels : of a model's grid, which is else made
     coarser (None = 6,000; 16,384 with any_coverage; 327,680 of conv) · weights : the user's file or
-    folder, for networks that others trained · settings : any others of the encoder's own, by name
-    (see `completed`)
+    folder, for networks that others trained, kept as an absolute path · settings : any others of
+    the encoder's own, by name (see `completed`)
     """
 
     encoder: str
@@ -72,6 +80,8 @@ class TrainOptions:
                              remedy="give a whole number from 0")  # fmt: skip
         if self.range_aa is not None:
             object.__setattr__(self, "range_aa", _range(self.range_aa))
+        if self.weights:
+            object.__setattr__(self, "weights", absolute(str(self.weights)))
 
     @property
     def family(self) -> str:
