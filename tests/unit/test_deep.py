@@ -27,7 +27,7 @@ from spectrarium.embed.deep_measure import excess_variance  # noqa: E402
 from spectrarium.embed.deep_settings import DeepSettings  # noqa: E402
 from spectrarium.embed.deep_train import share_of_rate, split_by_object, train  # noqa: E402
 from spectrarium.embed.dense import Dense, DenseNetwork, DenseSettings  # noqa: E402
-from spectrarium.embed.device import device_named, memory_guard  # noqa: E402
+from spectrarium.embed.device import TRAIN_SMALLER, device_named, memory_guard  # noqa: E402
 from spectrarium.embed.domain import ModelDomain  # noqa: E402
 from spectrarium.embed.encoder import encoder_named, settings_of  # noqa: E402
 from spectrarium.embed.network import divergence, frame_of, misfit  # noqa: E402
@@ -95,14 +95,41 @@ def test_a_device_that_is_not_there_is_an_error_not_another_one():
 
 
 def test_out_of_memory_names_the_remedy_and_other_failures_pass():
-    with pytest.raises(TransientError) as full, memory_guard(CPU, "testing"):
+    with pytest.raises(TransientError) as full, memory_guard(CPU, "testing", TRAIN_SMALLER):
         torch.empty(2**55)  # really asks for it
     assert full.value.code == "out_of_memory"
     assert "--batch" in full.value.remedy
+    assert "--device" not in full.value.remedy, "it was on the CPU"
     with pytest.raises(TransientError), memory_guard(CPU, "testing"):
         raise torch.OutOfMemoryError("CUDA out of memory")
     with pytest.raises(RuntimeError, match="shape"), memory_guard(CPU, "testing"):
         raise RuntimeError("shape mismatch")
+
+
+def test_the_remedy_is_one_that_the_stage_has(model: Dense, monkeypatch):
+    """`embed` knows no --batch: what a trained model is sent at a time is fixed."""
+
+    def greedy(self, *args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    flux, ivar = world(n=40).take(np.arange(40))
+    monkeypatch.setattr(DenseNetwork, "expand", greedy)
+    with pytest.raises(TransientError, match="training with 32 spectra a batch") as training:
+        fitted()
+    assert "--batch" in training.value.remedy
+    with pytest.raises(TransientError, match="decoding 256 spectra at a time") as decoding:
+        model.decode(np.zeros((3, 2)))
+    monkeypatch.setattr(DenseNetwork, "compress", greedy)
+    with pytest.raises(TransientError, match="encoding 256 spectra at a time") as encoding:
+        model.encode(flux, ivar)
+    for late in (encoding, decoding):
+        assert "--batch" not in late.value.remedy
+        assert "--latent" in late.value.remedy
+    with pytest.raises(TransientError) as there, memory_guard(torch.device("mps"), "encoding"):
+        raise MemoryError
+    assert "--device cpu" in there.value.remedy
+    monkeypatch.undo()
+    assert np.isfinite(model.encode(flux, ivar).vectors).all()
 
 
 # training that is interrupted

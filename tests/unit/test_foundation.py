@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 
 from spectrarium.domain.derived import NoiseSource  # noqa: E402
-from spectrarium.domain.errors import DataError, UsageError  # noqa: E402
+from spectrarium.domain.errors import DataError, TransientError, UsageError  # noqa: E402
 from spectrarium.embed.card import read_card, write_card  # noqa: E402
 from spectrarium.embed.domain import ModelDomain  # noqa: E402
 from spectrarium.embed.encoder import encoder_named  # noqa: E402
@@ -222,6 +222,18 @@ def test_nonsense_in_a_card_is_said(specformer_file, tmp_path, change):
         SpecFormer.load(tmp_path / "model")
     assert caught.value.code == "bad_model"
     assert str(tmp_path / "model") in caught.value.where
+
+
+def test_out_of_memory_says_which_batch_to_make_smaller(specformer_file, monkeypatch):
+    model, batch = fitted(SpecFormer, specformer_file[0])
+
+    def greedy(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(model, "_vectors", greedy)
+    with pytest.raises(TransientError, match="encoding 16 spectra at a time") as full:
+        model.encode(batch.flux, batch.ivar)
+    assert "train it again with a smaller --batch" in full.value.remedy
 
 
 def test_weights_that_are_gone_are_the_users_to_put_back(specformer_file, tmp_path):

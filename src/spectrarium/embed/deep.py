@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +25,7 @@ from .deep_feed import Batch, seed_of, sent, shuffled
 from .deep_measure import excess_variance, weighted_chi2
 from .deep_settings import DeepSettings
 from .deep_train import Split, Trained, split_by_object, train
-from .device import describe, device_named, memory_guard, quick_products, room
+from .device import TRAIN_SMALLER, describe, device_named, memory_guard, quick_products, room
 from .domain import ModelDomain
 from .encoder import BatchFactory, Encoded, FitReport
 from .network import Network, divergence, drawn, frame_of, misfit
@@ -160,7 +161,8 @@ class DeepEncoder(ABC):
         data = training_set_of(self.domain, data)
         split = split_by_object(data, self.settings)
         flux, ivar = sample_of(data, split.train, self.settings.seed)
-        with torch.random.fork_rng(devices=[]), memory_guard(where, "building the network"):
+        guard = memory_guard(where, "building the network", TRAIN_SMALLER)
+        with torch.random.fork_rng(devices=[]), guard:
             torch.manual_seed(seed_of(self.settings.seed, "weights"))
             network = self.build()
             network.stand_in(frame_of(flux, ivar, self.settings))
@@ -246,9 +248,15 @@ class DeepEncoder(ABC):
             )  # fmt: skip
 
     def _blocks(self, *arrays: NDArray[Any], times: int = 1) -> Iterator[tuple[NDArray[Any], ...]]:
-        rows = min(256 * times, max(1, times * _BLOCK_VALUES // self.domain.n_pix))
+        rows = self._block_rows(times)
         for start in range(0, max(len(arrays[0]), 1), rows):
             yield tuple(a[start : start + rows] for a in arrays)
+
+    def _block_rows(self, times: int = 1) -> int:
+        return min(256 * times, max(1, times * _BLOCK_VALUES // self.domain.n_pix))
+
+    def _guard(self, doing: str, times: int = 1) -> AbstractContextManager[None]:
+        return memory_guard(self.device, f"{doing} {self._block_rows(times)} spectra at a time")
 
     def _vectors(
         self, flux: NDArray[Any], ivar: NDArray[Any]
@@ -259,11 +267,8 @@ class DeepEncoder(ABC):
         for one block before the next is sent.
         """
         means, spreads = [], []
-        with (
-            torch.inference_mode(), memory_guard(self.device, "encoding"),
-            quick_products(self.device),
-        ):  # fmt: skip
-            times = room(self.device, _BLOCK_VALUES * _BYTES_A_VALUE)
+        times = room(self.device, _BLOCK_VALUES * _BYTES_A_VALUE)
+        with torch.inference_mode(), self._guard("encoding", times), quick_products(self.device):
             pairs = (informative(*pair) for pair in self._blocks(flux, ivar, times=times))
             for block in sent(pairs, self.device):
                 mean, log_variance = self.network.encode(*block)
@@ -302,7 +307,7 @@ class DeepEncoder(ABC):
         if vectors.ndim != 2 or vectors.shape[1] != self.settings.latent:
             raise UsageError(f"vectors {vectors.shape} are not (n, {self.settings.latent})",
                              code="wrong_shape", remedy="give this model's vectors")  # fmt: skip
-        with torch.inference_mode(), memory_guard(self.device, "decoding"):
+        with torch.inference_mode(), self._guard("decoding"):
             parts = [self.network.decode(torch.from_numpy(v).to(self.device)).numpy(force=True)
                      for (v,) in self._blocks(vectors)]  # fmt: skip
         return np.concatenate(parts)

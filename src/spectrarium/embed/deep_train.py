@@ -22,7 +22,7 @@ from ..domain.progress import Progress
 from .checkpoint import read_checkpoint, write_checkpoint
 from .deep_feed import Batch, Feed, equal_batches, seed_of, shuffled
 from .deep_settings import DeepSettings
-from .device import memory_guard, mixed_precision
+from .device import TRAIN_SMALLER, memory_guard, mixed_precision
 from .training_set import TrainingSet, held_out
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def train(
     cuda = [device] if device.type == "cuda" else []
     with (
         torch.random.fork_rng(devices=cuda),
-        memory_guard(device, f"training with {settings.batch} spectra a batch"),
+        memory_guard(device, f"training with {settings.batch} spectra a batch", TRAIN_SMALLER),
     ):
         return run.go()
 

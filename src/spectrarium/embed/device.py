@@ -11,6 +11,10 @@ import torch
 from ..domain.errors import TransientError, UsageError
 
 DEVICE_NAMES = "auto, cpu, cuda, cuda:0, cuda:1 …, mps"
+TRAIN_SMALLER = "train with a smaller --batch, --latent or --max-pixels"
+ANOTHER_MODEL = "train a model with a smaller --latent or --max-pixels"
+"""What makes less memory do: while training, and once a model is trained, when its size is fixed
+and so is how many spectra it is sent at a time."""
 
 
 def device_named(text: str = "auto") -> torch.device:
@@ -88,9 +92,13 @@ def room(device: torch.device, needed: int, most: int = 16) -> int:
 
 
 @contextmanager
-def memory_guard(device: torch.device, doing: str) -> Iterator[None]:
+def memory_guard(
+    device: torch.device, doing: str, remedy: str = ANOTHER_MODEL
+) -> Iterator[None]:  # fmt: skip
     """Turns running out of memory inside the block into an error with a remedy.
 
+    doing : in words, with the number of spectra sent at a time · remedy : what the user can change
+        at this stage, besides the device
     Raises
     ------
     TransientError : ``out_of_memory``
@@ -98,20 +106,21 @@ def memory_guard(device: torch.device, doing: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError) as error:
-        raise _no_memory(device, doing) from error
+        raise _no_memory(device, doing, remedy) from error
     except RuntimeError as error:  # torch has no class of its own for the CPU allocator's failure
         if not any(words in str(error).lower() for words in _OUT_OF_MEMORY):
             raise
-        raise _no_memory(device, doing) from error
+        raise _no_memory(device, doing, remedy) from error
 
 
 _OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
 
 
-def _no_memory(device: torch.device, doing: str) -> TransientError:
+def _no_memory(device: torch.device, doing: str, remedy: str) -> TransientError:
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    elsewhere = "" if device.type == "cpu" else " or use --device cpu"
     return TransientError(
         f"{device.type} ran out of memory {doing}", code="out_of_memory", where=str(device),
-        remedy="use a smaller --batch, or a model with fewer pixels or latents",
+        remedy=f"end other programs that fill it{elsewhere}; else {remedy}",
     )  # fmt: skip

@@ -35,6 +35,8 @@ from .training_set import TrainingSet
 F4 = np.float32
 READOUT_MOST = 20_000
 """Spectra that the read-out is fitted on at most: the first ones of the training set."""
+_SMALLER = "train it again with a smaller --batch, which is how many it is sent at a time"
+_NO_SMALLER = "use a machine with more: the network's size is given"
 LEAST_OVERLAP = 0.6
 """Share of the network's own range, in ln λ, that a model's domain must cover."""
 
@@ -202,11 +204,13 @@ class Pretrained(ABC):
 
     def _encode(self, flux: NDArray[Any], ivar: NDArray[Any]) -> NDArray[np.float32]:
         out = []
-        self._net.to(self._device)
+        with memory_guard(self._device, "moving the network there", _NO_SMALLER):
+            self._net.to(self._device)
+        doing = f"encoding {self.settings.batch} spectra at a time"
         bridged = bridge(flux, ivar)
         for start in range(0, len(flux), self.settings.batch):
             rows = slice(start, start + self.settings.batch)
-            with torch.inference_mode(), memory_guard(self._device, "encoding"):
+            with torch.inference_mode(), memory_guard(self._device, doing, _SMALLER):
                 f = torch.from_numpy(bridged[rows]).to(self._device)
                 w = torch.from_numpy(np.ascontiguousarray(ivar[rows], F4)).to(self._device)
                 out.append(self._vectors(f, w).float().cpu().numpy())
