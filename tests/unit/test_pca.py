@@ -8,11 +8,12 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
-from embedding_cases import DOMAIN, N_PIX, linear_world, prepared
+from embedding_cases import DOMAIN, N_PIX, basis, linear_world, prepared
 
 from spectrarium.domain.errors import DataError, UsageError
 from spectrarium.domain.progress import Silent
 from spectrarium.embed.card import write_card, write_model
+from spectrarium.embed.domain import ModelDomain
 from spectrarium.embed.encoder import encoder_named, encoder_names
 from spectrarium.embed.pca import PCA
 from spectrarium.embed.pca_fit import FitSettings
@@ -147,6 +148,29 @@ def test_number_of_components(k):
     assert model.components.shape == (k, N_PIX)
     encoded = model.encode(np.ones((2, N_PIX)), np.ones((2, N_PIX)))
     assert encoded.vectors.shape == encoded.variance.shape == (2, k)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_as_many_components_as_are_promised(monkeypatch):
+    """512, of spectra that hold as many: hardly more spectra and pixels, and one pass."""
+    monkeypatch.setattr("spectrarium.embed.pca._JUDGED", 10)
+    n = n_pix = 520
+    rng = np.random.default_rng(0)
+    amplitudes = np.geomspace(8.0, 0.3, n_pix - 4)
+    truth = 1.0 + (rng.standard_normal((n, n_pix - 4)) * amplitudes) @ basis(n_pix - 4, n_pix)
+    flux = truth + 0.05 * rng.standard_normal(truth.shape)
+    batch = prepared(flux, np.full(flux.shape, 0.05**-2))
+    wrong = {}
+    for k in (100, 512):
+        model = PCA(ModelDomain(4000.0, 8000.0, n_pix), FitSettings(n_components=k, max_passes=1))
+        model.fit(lambda: [batch])
+        assert model.components.shape == (k, n_pix)
+        np.testing.assert_allclose(model.components @ model.components.T, np.eye(k), atol=1e-5)
+        assert np.all(np.diff(model.variances) <= 0)
+        again = model.decode(model.encode(batch.flux[:20], batch.ivar[:20]).vectors)
+        wrong[k] = np.sqrt(np.mean((again - truth[:20]) ** 2))
+    assert wrong[512] < 0.1 < 1.0 < wrong[100]
 
 
 def test_normals_formed_one_by_one_equal_those_formed_together(monkeypatch):
