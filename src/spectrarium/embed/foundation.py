@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -271,7 +271,7 @@ class Pretrained(ABC):
     @classmethod
     def _settings(cls, card: dict[str, Any]) -> WeightsSettings:
         # cards from before paths were kept absolute have it as it was typed in the settings
-        return WeightsSettings(**card["settings"] | {"weights": card["network"]["path"]})
+        return replace(WeightsSettings(**card["settings"]), weights=card["network"]["path"])
 
 
 def bridge(flux: NDArray[Any], ivar: NDArray[Any]) -> NDArray[np.float32]:
