@@ -183,6 +183,7 @@ def test_new_rows_are_found_and_gone_ones_are_not(tmp_path, exact, built):
     index, why = disk.load(tmp_path, "pca.x", now, np.concatenate([-np.arange(40), changed]))
     assert index is not None, why
     assert len(index.tail) == 41
+    assert not index.old
     queries = np.concatenate([new, old[~keep]])
     found, truth = index.search(queries, 5), now.search(queries, 5)
     np.testing.assert_array_equal(found.obs_uid[:40, 0], 10**6 + np.arange(40))
@@ -258,14 +259,18 @@ def test_a_damaged_index_is_never_used(tmp_path, exact, built, suffix, damage):
     assert "damaged" in why or "no approximate" in why or "another model" in why
 
 
-def test_other_models_metrics_and_rows_make_it_stale(tmp_path, exact, built):
+def test_other_models_and_metrics_make_it_useless_and_other_rows_old(tmp_path, exact, built):
     disk.save(tmp_path, "pca.x", built, np.arange(N))
     other = exact_of(vectors(), ref=ModelRef("pca/test", "0", "cd" * 32),
                      scale=np.linspace(1.0, 0.5, D))  # fmt: skip
     assert disk.load(tmp_path, "pca.x", other, np.arange(N))[0] is None
     assert disk.load(tmp_path, "pca.x", exact_of(vectors()), np.arange(N))[0] is None
-    half = np.where(np.arange(N) % 2, np.arange(N), -5)
-    assert disk.load(tmp_path, "pca.x", exact, half)[1].startswith("much has changed")
+    few = np.where(np.arange(N) % 3, -5, np.arange(N))
+    index, _ = disk.load(tmp_path, "pca.x", exact, few)
+    assert index.old, "and still good, with exact search beside it"
+    assert index.behind
+    assert len(index.tail) == np.count_nonzero(few < 0)
+    assert share_found(index.search(vectors(1, 20), 10), exact.search(vectors(1, 20), 10)) >= 0.99
     assert disk.load(tmp_path, "pca.y", exact, np.arange(N))[1].startswith("there is no")
 
 

@@ -31,7 +31,8 @@ def command(
 
     Encoders but pca are taught by `spectrarium train` first; pca fits one model per group of
     spectra that can be compared. What no model covers is listed with the reason; nothing is imputed
-    beyond its coverage. An interrupted run goes on when it is run again.
+    beyond its coverage. An interrupted run goes on when it is run again. From 200,000 vectors on,
+    the index that `spectrarium similar` searches is built too, when there is none or it is old.
     """
     with progress_bar() as bar:
         report = opened(folder).embed(

@@ -26,8 +26,8 @@ FILTER_EXACT = 0.1
 """Below this share of allowed rows exact search over them is used, which costs in proportion to
 them: of 1M × 128 a tenth takes 27 ms (benchmarks/speed/results/neighbours.json)."""
 MOST_OUTSIDE = 0.05
-"""Share of rows that came, went or changed since an index was built above which it is built anew;
-up to it (and up to `FEW_OUTSIDE` rows in any case) the new ones are searched exactly."""
+"""Share of rows that came, went or changed since an index was built above which it is old (and so
+many are always few); until it is built anew, the new ones are compared one by one."""
 FEW_OUTSIDE = 10_000
 LEAST_ROWS = 100
 """Below this there is nothing to sort into cells."""
@@ -148,6 +148,21 @@ class ApproximateIndex:
         return self.exact.model
 
     @property
+    def old(self) -> bool:
+        """Whether so much came, went or changed since it was built that another is due."""
+        gone = len(self._row_of) - self._inside(None)
+        return len(self.tail) + gone > self._few
+
+    @property
+    def behind(self) -> bool:
+        """Whether it is old for what came or changed: what may not be seen is not gone."""
+        return len(self.tail) > self._few
+
+    @property
+    def _few(self) -> float:
+        return max(min(FEW_OUTSIDE, len(self) // 2), MOST_OUTSIDE * len(self))
+
+    @property
     def obs_uid(self) -> NDArray[Any]:
         """(n,) ids, in the order of rows."""
         return self.exact.obs_uid
@@ -180,7 +195,7 @@ class ApproximateIndex:
         """
         inside = self._inside(allowed)
         whole = inside == len(self._row_of)
-        stated = self.stated(k, inside)
+        stated = self.stated(k, inside, allowed is not None)
         if stated is None or k > 0.1 * inside:
             return self.exact.search(queries, k, model=model, allowed=allowed, exclude=exclude)
         q = self.exact.checked(queries, k, model, allowed)
@@ -201,13 +216,17 @@ class ApproximateIndex:
             return len(self.exact) - len(self.tail)
         return int(np.count_nonzero(allowed) - np.count_nonzero(allowed[self.tail]))
 
-    def stated(self, k: int, inside: int) -> Tuned | Filtered | None:
+    def stated(self, k: int, inside: int, filtered: bool) -> Tuned | Filtered | None:
         """What is known of the search for k neighbours where so many vectors may be answers.
 
-        None = nothing, or nothing good enough: it is done exactly
+        Where few have gone, the k are taken from as many as the index was tuned for, and the
+        recall is of those. None = nothing, or nothing good enough: it is done exactly
         """
+        last = self.card.tuned[-1]
         if inside == len(self._row_of):
-            return next((t for t in self.card.tuned if k <= t.k), self.card.tuned[-1])
+            return next((t for t in self.card.tuned if k <= t.k), last)
+        if not filtered and inside >= (1.0 - MOST_OUTSIDE) * len(self._row_of):
+            return last if k <= last.k else None
         return self.card.under(k, inside / len(self._row_of))
 
     def nprobe(self, k: int) -> int:

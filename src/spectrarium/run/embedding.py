@@ -24,6 +24,7 @@ from ..store.archive import Archive, Rows
 from ..store.writer import Writer, open_writer
 from .encoding import covered_by, encode, held, parts_folder, store
 from .groups import MAX_REFUSED, Refused, counted, free_name, in_groups, summaries
+from .index import freshen
 from .objects import OBJECTS_ARE, objects_of
 from .preparing import prepared
 from .train_options import TrainOptions, least_spectra, settings_for
@@ -96,7 +97,8 @@ def embed(
 
     Models that `train` made encode all they cover; those that exist are used as they are for what
     has come since. With pca, what no model covers is then grouped by shared coverage, one new
-    model a group of at least 20 (all of it with `refit`).
+    model a group of at least 20 (all of it with `refit`). Where there are very many vectors, their
+    approximate index is built too, if there is none or it is old.
 
     components : of each model; a group too small for so many gets none
 
@@ -122,6 +124,7 @@ def embed(
         run.go(rows, summaries(archive, rows), refit)
         run.report.version = writer.archive.version
         shutil.rmtree(parts_folder(writer.root), ignore_errors=True)
+    freshen(Archive(root), encoder, progress)
     return run.report
 
 

@@ -22,6 +22,7 @@ from ..embed.prepare import Preparer
 from ..store.archive import Archive, Rows
 from ..store.writer import Writer
 from .groups import Refused
+from .pending import forget
 from .preparing import prepared
 from .trained import encoder_of
 
@@ -201,6 +202,7 @@ def store(
     for score in archive.names("scores"):  # they belong to the vectors they were made from
         if score.endswith(f".{name}"):
             writer.drop_table(f"scores/{score}")
+    forget(archive.root, name)
     shutil.rmtree(parts.folder, ignore_errors=True)
     with suppress(OSError):
         parts_folder(archive.root).rmdir()

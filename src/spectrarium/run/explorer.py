@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..domain.derived import Embedding
 from ..domain.errors import DataError, UsageError
 from ..domain.progress import Progress
 from ..domain.spectrum import Spectrum
+from ..embed.domain import Rest
 from ..embed.encoder import Encoded, Encoder
 from ..embed.prepare import Prepared, Preparer
 from ..explore.approximate import LEAST_ROWS, ApproximateIndex
@@ -22,12 +22,14 @@ from ..store.archive import Archive, Rows
 from ..store.manifest import load as newest_manifest
 from .embedding import chosen_by, load_model, made_at, prepared, summaries
 from .index import APPROXIMATE_FROM, indexed
+from .pending import Pending, keep, kept
 from .redshifts import read_for
 from .train_options import TrainOptions
 from .trained import encoder_of, trained_models
+from .vectors import vectors_of
 
 PENDING_MOST = 20_000
-"""Spectra newer than an embedding that a question encodes on the spot; of more, the newest."""
+"""Spectra newer than an embedding that a question encodes and keeps; of more, the newest."""
 _PREFERRED = ("patch", "pca")
 _TYPICAL = 128
 
@@ -43,68 +45,90 @@ class Explorer:
         self.preparer = Preparer(self.model.domain)
         self._near: ApproximateIndex | None = None
         self._typical: NDArray[np.float32] | None = None
-        table = archive.table(f"embeddings/{name}")
-        uid = table.column("uid").to_numpy()
-        rows = archive.rows_of(uid)
-        live = rows >= 0
-        same = np.zeros(len(uid), bool)
-        same[live] = (
-            archive.index.value("fingerprint", rows[live])
-            == table.column("fingerprint").to_numpy()[live]
-        )  # a changed spectrum has no vector until it is embedded again
-        table, self.rows = table.filter(pa.array(same)), rows[same]
-        self.table = table
-        vectors = table.column("vector").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        vectors = vectors.reshape(table.num_rows, table.schema.field("vector").type.list_size)
-        self.uid = table.column("uid").to_numpy()
+        self.table, self.rows, vectors = vectors_of(archive, name)
         self._add_pending(vectors)
 
     def _add_pending(self, vectors: NDArray[np.float32]) -> None:
-        """Take in what came since: the answer is about the whole archive, or `notes` says not."""
-        self.pending = 0
-        self.not_searched = 0
+        """Take in what came since: the answer is about the whole archive, or `notes` says not.
+
+        Of what no earlier question encoded, only what is among the newest is encoded here: so that
+        the next question finds all of it done.
+        """
         todo = _came_since(self.archive, self.name)
         if len(todo):
             facts = summaries(self.archive, todo)
             fits = np.array([self.model.domain.covers(f)[0] for f in facts], bool)
             todo = todo[fits]
-        self.not_searched = max(0, len(todo) - PENDING_MOST)
-        todo = todo[self.not_searched :]
-        parts, rows = [vectors], [self.rows]
-        if len(todo):
-            for batch, chunk, _ in prepared(self.archive, self.preparer, todo):
-                if len(batch):
-                    parts.append(self.model.encode(batch.flux, batch.ivar).vectors)
-                    rows.append(chunk[batch.index])
-                    self.pending += len(batch)
-        self.rows = np.concatenate(rows)
+        prints = self.archive.index.value("fingerprint", todo)
+        model = self.model.ref.weights_hash
+        known = (kept(self.archive.root, self.name, model, vectors.shape[1]) if len(todo)
+                 else Pending.none(vectors.shape[1]))  # fmt: skip
+        at = known.at(prints)
+        newest = np.arange(len(todo)) >= len(todo) - PENDING_MOST
+        fresh = self._encoded(todo[newest & (at < 0)], vectors.shape[1])
+        at_rest = self.model.domain.rest != Rest.NONE  # by catalogues that may say otherwise later
+        if len(fresh.fingerprint) and self._is_for_all() and not at_rest:
+            keep(self.archive.root, self.name, model, fresh, prints)
+        pending = Pending.joined([known, fresh])
+        at = pending.at(prints)
+        self.not_searched = int((at < 0).sum())
+        searched = at >= 0
+        searched[searched] = ~pending.refused[at[searched]]
+        self.pending = int(searched.sum())
+        if self.pending:
+            self.rows = np.concatenate([self.rows, todo[searched]])
+            vectors = np.concatenate([vectors, pending.vectors[at[searched]]])
         self.uid = self.archive.index.value("uid", self.rows)
-        embedding = Embedding(self.model.ref, np.concatenate(parts), self.uid)
+        embedding = Embedding(self.model.ref, vectors, self.uid)
         self.index = ExactIndex(embedding, self.model.metric_scale())
+
+    def _encoded(self, rows: Rows, dimensions: int) -> Pending:
+        """What the model makes of these rows."""
+        out = [Pending.none(dimensions)]
+        for batch, chunk, _ in prepared(self.archive, self.preparer, rows) if len(rows) else ():
+            prints = self.archive.index.value("fingerprint", chunk)
+            vectors = np.zeros((len(chunk), dimensions), np.float32)
+            refused = np.ones(len(chunk), bool)
+            if len(batch):
+                vectors[batch.index] = self.model.encode(batch.flux, batch.ivar).vectors
+                refused[batch.index] = False
+            out.append(Pending(prints, vectors, refused))
+        return Pending.joined(out)
+
+    def _is_for_all(self) -> bool:
+        """Whether what is worked out here may be kept: of the newest version, as all may see it."""
+        newest = newest_manifest(self.archive.root).version == self.archive.version
+        return newest and not self.archive.restricted
 
     @property
     def notes(self) -> list[str]:
         """What an answer from here has to say about what it is not about."""
         return [unsearched(self.name, self.not_searched)] if self.not_searched else []
 
+    def notes_of(self, method: str) -> list[str]:
+        """The same, of an answer that was found so (`Found.method`): an old index makes it late."""
+        if method == "exact" or self._near is None or not self._near.behind:
+            return self.notes
+        return [*self.notes, f"{len(self._near.tail):,} spectra came or changed since the "
+                "approximate index was built and are compared one by one: run `spectrarium embed "
+                f"--encoder {encoder_of(self.name)}` to build it anew"]  # fmt: skip
+
     def searcher(
         self, *, exact: bool = False, least: int | None = None, progress: Progress | None = None
     ) -> ExactIndex | ApproximateIndex:
         """What to search with: the exact index, or the approximate one of `least` rows or more.
 
-        least : None = `index.APPROXIMATE_FROM` · The approximate one is made when there is none;
-        of a past version, or of what only some may see, it is neither kept nor may it push out the
-        newest one's.
+        least : None = `index.APPROXIMATE_FROM` · `embed` makes the approximate one. Where there is
+        none it is made here, but not of a past version or of what only some may see: those are
+        searched exactly. An old one is used with what came since beside it: see `notes_of`.
         """
         if exact or len(self.index) < max(APPROXIMATE_FROM if least is None else least, LEAST_ROWS):
             return self.index
         if self._near is None:
-            newest = newest_manifest(self.archive.root).version == self.archive.version
-            newest = newest and not self.archive.restricted
             prints = self.archive.index.value("fingerprint", self.rows)
             self._near = indexed(self.archive.root, self.name, self.index, prints,
-                                 progress=progress, keep=newest)  # fmt: skip
-        return self._near
+                                 progress=progress, make=self._is_for_all())  # fmt: skip
+        return self.index if self._near is None else self._near
 
     def typical(self) -> NDArray[np.float32]:
         """(n_pix,) mean normalised flux of what the model covers, against which likeness counts.

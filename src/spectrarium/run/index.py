@@ -20,53 +20,75 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
+from ..domain.derived import Embedding
 from ..domain.errors import UsageError
 from ..domain.progress import Progress, Silent
-from ..explore.approximate import (
-    FEW_OUTSIDE,
-    MOST_OUTSIDE,
-    ApproximateIndex,
-    Filtered,
-    IndexCard,
-    Tuned,
-)
+from ..explore.approximate import LEAST_ROWS, ApproximateIndex, Filtered, IndexCard, Tuned
 from ..explore.neighbours import ExactIndex
 from ..explore.tuning import build
+from ..store.archive import Archive
+from .trained import encoder_of, load_model
+from .vectors import NEEDED, vectors_of
 
 APPROXIMATE_FROM = 200_000
-"""Vectors from which on an approximate index is used; below, exact search takes 10 ms or less."""
+"""Vectors from which on an approximate index is used; below, exact search takes 10 ms or less.
+Of so many `embed` builds it (the command's help says so)."""
 FOLDER = "indexes"
 
 
 def indexed(
     root: Path, name: str, exact: ExactIndex, fingerprint: NDArray[np.int64], *,
-    progress: Progress | None = None, keep: bool = True,
-) -> ApproximateIndex:  # fmt: skip
+    progress: Progress | None = None, make: bool = True, renew: bool = False,
+) -> ApproximateIndex | None:  # fmt: skip
     """The approximate index of an embedding: the one on disk if it is good, else built and kept.
 
     Parameters
     ----------
     root : the archive · name : of the embedding · exact : its vectors now
-    fingerprint : (n,) of the content behind each vector · keep : False = leave the disk alone
+    fingerprint : (n,) of the content behind each vector
+    make : False = None where there is none, and the disk is left alone · renew : build an old one
+    anew, or one of which nothing is known under filters; else it is good too, with exact search over
+    what came since
     """
     progress = progress or Silent()
     index, why = load(root / FOLDER, name, exact, fingerprint)
-    if index is not None:
+    if index is not None and not (renew and (index.old or not index.card.filtered)):
         return index
+    if not make:
+        return None
+    if index is not None:
+        why = "the approximate index is old"
     progress.note(f"{why}: building one for {len(exact):,} vectors, once")
     index = build(exact, scale_hash(exact), progress=progress)
-    if keep:
-        try:
-            save(root / FOLDER, name, index, fingerprint)
-        except OSError as error:  # an archive that may only be read is no reason to give no answer
-            progress.note(f"the index cannot be kept: {error.strerror or error}")
+    try:
+        save(root / FOLDER, name, index, fingerprint)
+    except OSError as error:  # an archive that may only be read is no reason to give no answer
+        progress.note(f"the index cannot be kept: {error.strerror or error}")
     return index
+
+
+def freshen(archive: Archive, encoder: str, progress: Progress) -> None:
+    """Build the approximate indexes of an encoder's embeddings that are large and have no good one.
+
+    So that no question has to.
+    """
+    least = max(APPROXIMATE_FROM, LEAST_ROWS)
+    for name in archive.names("embeddings"):
+        if encoder_of(name) != encoder or archive.held(f"embeddings/{name}") < least:
+            continue
+        _, rows, vectors = vectors_of(archive, name, NEEDED)
+        if len(rows) >= least:
+            model = load_model(archive, name)
+            embedding = Embedding(model.ref, vectors, archive.index.value("uid", rows))
+            indexed(archive.root, name, ExactIndex(embedding, model.metric_scale()),
+                    archive.index.value("fingerprint", rows), progress=progress,
+                    renew=True)  # fmt: skip
 
 
 def load(
     folder: Path, name: str, exact: ExactIndex, fingerprint: NDArray[np.int64]
 ) -> tuple[ApproximateIndex | None, str]:
-    """The index on disk that fits these vectors, or None and why there is none."""
+    """The index on disk that fits this model, however old, or None and why there is none."""
     why = "there is no approximate index yet"
     cards = sorted(folder.glob(f"{_escaped(name)}@*.json"), key=_age, reverse=True)
     for path in cards:
@@ -79,9 +101,6 @@ def load(
                 continue
             rows = _checked(path.with_suffix(".rows.npy"), record["rows_hash"])
             row_of = rows_now(np.load(rows, allow_pickle=False), exact, fingerprint)
-            if _stale(row_of, len(exact)):
-                why = "much has changed since the approximate index was built"
-                continue
             import faiss
 
             cells = faiss.read_index(str(_checked(path.with_suffix(".faiss"),
@@ -152,12 +171,6 @@ def scale_hash(exact: ExactIndex) -> str:
     """Of the metric: an index made with another would sort by other distances."""
     scale = exact.scale
     return blake3(b"" if scale is None else np.asarray(scale, "<f4").tobytes()).hexdigest()
-
-
-def _stale(row_of: NDArray[np.int64], rows: int) -> bool:
-    inside = int((row_of >= 0).sum())
-    changed = (rows - inside) + (len(row_of) - inside)
-    return changed > max(min(FEW_OUTSIDE, rows // 2), MOST_OUTSIDE * rows)
 
 
 def _card(record: dict[str, Any]) -> IndexCard:

@@ -150,8 +150,8 @@ def _at(spectrum: Spectrum, redshift: float) -> Spectrum:
     return spectrum.replace(observation=about)
 
 
-def _notes(explorer: Explorer, rerank: bool) -> list[str]:
-    notes = explorer.notes
+def _notes(explorer: Explorer, method: str, rerank: bool) -> list[str]:
+    notes = explorer.notes_of(method)
     if rerank:
         notes.append(f"the {RERANKED} nearest are ordered by embedding and pixels together")
     return notes
@@ -206,7 +206,7 @@ def _by_embedding(
         query=ask.name, query_spectrum=ask.spectrum, model=explorer.model.ref.model_id,
         wave_aa=domain.wave_aa, query_flux=batch.flux[0], query_ivar=batch.ivar[0],
         answers=[], frame=domain.frame, search=found.method,
-        notes=_notes(explorer, search.rerank),
+        notes=_notes(explorer, found.method, search.rerank),
         searched=int(allowed.sum()) if allowed is not None else len(explorer.index),
         redshift=0.0 if domain.frame == "rest" else ask.z,
     )  # fmt: skip
@@ -366,7 +366,7 @@ def _nearest(
         encoded.vectors, PIXELS_NEAREST, allowed=np.isin(explorer.rows, rows)
     )
     uid = found.obs_uid[0]
-    notes += explorer.notes
+    notes += explorer.notes_of(found.method)
     return ask.archive.rows_of(uid[uid >= 0])
 
 
