@@ -47,8 +47,8 @@ def indexed(
     root : the archive · name : of the embedding · exact : its vectors now
     fingerprint : (n,) of the content behind each vector
     make : False = None where there is none, and the disk is left alone · renew : build an old one
-    anew, or one of which nothing is known under filters; else it is good too, with exact search over
-    what came since
+    anew, or one of which nothing is known under filters; else it is good too, with exact search
+    over what came since
     """
     progress = progress or Silent()
     index, why = load(root / FOLDER, name, exact, fingerprint)
