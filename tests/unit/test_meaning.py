@@ -8,8 +8,8 @@ from scipy.stats import kstest
 
 from spectrarium.domain.errors import UsageError
 from spectrarium.evaluate.bootstrap import Measured, interval
-from spectrarium.explore.meaning import holm, probe, skill, target_of
-from spectrarium.explore.probes import PROBES, felt, object_folds, object_shuffles
+from spectrarium.explore.meaning import _scores, holm, probe, skill, target_of
+from spectrarium.explore.probes import PROBES, Predicted, felt, object_folds, object_shuffles
 
 N = 600
 
@@ -199,3 +199,20 @@ def test_probes_are_shown_what_distances_feel():
     space[:3, 3] = 5.0  # three odd ones do not make an axis felt
     assert felt(space).shape == (500, 2)
     assert np.array_equal(felt(space), space[:, :2])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_class_that_no_object_was_dealt_leaves_the_others_to_be_judged():
+    """Fibres: a class of few spectra may vanish where objects have each other's targets."""
+    rng = np.random.default_rng(12)
+    objects = np.repeat(np.arange(60), np.where(np.arange(60) < 30, 1, 12))
+    names = np.where(objects < 30, "one", np.where(objects < 45, "two", "three"))
+    found = probe(rng.standard_normal((len(objects), 3)), names, objects, permutations=99)
+    assert np.isfinite(found.null).all()
+    assert np.isfinite(found.null_p)
+    truth = np.zeros((4, 2, 3))
+    truth[:, 0] = np.eye(3)[[0, 1, 1, 0]]  # the first version has none of the last class
+    truth[:, 1] = np.eye(3)[[0, 1, 2, 2]]
+    guess = np.repeat(np.eye(3)[[0, 1, 0, 2]][:, None], 2, axis=1)
+    score = _scores(Predicted(guess, np.zeros_like(guess)), truth)
+    np.testing.assert_allclose(score, [(0.5 + 0.5) / 2, (1 + 1 + 0.5) / 3])

@@ -144,7 +144,8 @@ def _held_out(
         with np.errstate(invalid="ignore", divide="ignore"):
             guess = np.nan_to_num(learnt / mean).argmax(axis=3)[..., None]
         hit = np.take_along_axis(seen, guess, axis=3)
-        every = target.sum(axis=0)
+        every = target.sum(axis=0)  # of small classes, dealt to other objects, none may be left
+        there = (every > 0).sum(axis=1)
         for c in range(target.shape[2]):
-            left += (hit * (guess == c)).sum(axis=(1, 3)) / every[:, c] / target.shape[2]
+            left += (hit * (guess == c)).sum(axis=(1, 3)) / np.maximum(every[:, c], 1.0) / there
     return left if target.shape[2] > 1 else np.asarray(1.0 - left / whole)

@@ -255,12 +255,14 @@ def null_scores(
 
 
 def _scores(found: Predicted, truth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(m,) R² or balanced accuracy of each version."""
+    """(m,) R² or balanced accuracy of each version, over the classes that it has."""
     if truth.shape[2] == 1:
         error = ((truth - found.held_out) ** 2).sum(axis=(0, 2))
         return np.asarray(1.0 - error / ((truth - found.baseline) ** 2).sum(axis=(0, 2)))
     hit = np.take_along_axis(truth, found.held_out.argmax(axis=2)[:, :, None], axis=2)
-    return np.asarray(((truth * hit).sum(axis=0) / truth.sum(axis=0)).mean(axis=1))
+    every = truth.sum(axis=0)  # of small classes, dealt to other objects, none may be left
+    share = (truth * hit).sum(axis=0) / np.maximum(every, 1.0)
+    return np.asarray(share.sum(axis=1) / (every > 0).sum(axis=1))
 
 
 def _resampled(
