@@ -7,6 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +30,12 @@ from spectrarium.embed.deep_measure import excess_variance  # noqa: E402
 from spectrarium.embed.deep_settings import DeepSettings  # noqa: E402
 from spectrarium.embed.deep_train import share_of_rate, split_by_object, train  # noqa: E402
 from spectrarium.embed.dense import Dense, DenseNetwork, DenseSettings  # noqa: E402
-from spectrarium.embed.device import TRAIN_SMALLER, device_named, memory_guard  # noqa: E402
+from spectrarium.embed.device import (  # noqa: E402
+    TRAIN_SMALLER,
+    device_named,
+    full_precision,
+    memory_guard,
+)
 from spectrarium.embed.domain import ModelDomain  # noqa: E402
 from spectrarium.embed.encoder import encoder_named, settings_of  # noqa: E402
 from spectrarium.embed.network import divergence, frame_of, misfit  # noqa: E402
@@ -130,6 +138,51 @@ def test_the_remedy_is_one_that_the_stage_has(model: Dense, monkeypatch):
     assert "--device cpu" in there.value.remedy
     monkeypatch.undo()
     assert np.isfinite(model.encode(flux, ivar).vectors).all()
+
+
+def test_vectors_are_not_rounded_and_the_setting_is_put_back(model: Dense, monkeypatch):
+    flux, ivar = world(n=40).take(np.arange(40))
+    seen = []
+    plain = DenseNetwork.compress
+
+    def watched(self, inputs):
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return plain(self, inputs)
+
+    monkeypatch.setattr(DenseNetwork, "compress", watched)
+    for before in (True, False):
+        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", before)
+        model.encode(flux, ivar)
+        assert torch.backends.cudnn.allow_tf32 is before
+    with pytest.raises(ZeroDivisionError), full_precision, full_precision:
+        _ = 1 / 0
+    assert torch.backends.cudnn.allow_tf32 is False
+    assert seen == [False, False]
+    monkeypatch.undo()
+    conv, before = torch.backends.cudnn.conv, torch.backends.cudnn.allow_tf32
+    try:
+        conv.fp32_precision = "ieee" if before else "tf32"
+        own = conv.fp32_precision
+        model.encode(flux, ivar)
+        assert conv.fp32_precision == own
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+    assert torch.backends.cudnn.allow_tf32 is before
+
+
+def test_threads_that_encode_at_once_leave_the_setting_as_it_was():
+    before = torch.backends.cudnn.allow_tf32
+    inside = threading.Barrier(4)
+
+    def encode(i: int) -> bool:
+        with full_precision:
+            inside.wait(30)
+            time.sleep(0.01 * i)
+            return torch.backends.cudnn.allow_tf32
+
+    with ThreadPoolExecutor(4) as pool:
+        assert not any(pool.map(encode, range(4)))
+    assert torch.backends.cudnn.allow_tf32 is before
 
 
 # training that is interrupted

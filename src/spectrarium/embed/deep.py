@@ -25,7 +25,7 @@ from .deep_feed import Batch, seed_of, shuffled
 from .deep_measure import excess_variance, weighted_chi2
 from .deep_settings import DeepSettings
 from .deep_train import Split, Trained, split_by_object, train
-from .device import TRAIN_SMALLER, describe, device_named, memory_guard
+from .device import TRAIN_SMALLER, describe, device_named, full_precision, memory_guard
 from .domain import ModelDomain
 from .encoder import BatchFactory, Encoded, FitReport
 from .network import Network, divergence, drawn, frame_of, misfit
@@ -259,7 +259,7 @@ class DeepEncoder(ABC):
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(n, latent) vectors and variances; NaN variances of a network without a posterior."""
         found: list[tuple[NDArray[Any], NDArray[Any]]] = []
-        with torch.inference_mode(), self._guard("encoding"):
+        with torch.inference_mode(), full_precision, self._guard("encoding"):
             for pair in self._blocks(flux, ivar):
                 on_device = (torch.from_numpy(a).to(self.device) for a in informative(*pair))
                 mean, log_variance = self.network.encode(*on_device)
@@ -298,7 +298,7 @@ class DeepEncoder(ABC):
         if vectors.ndim != 2 or vectors.shape[1] != self.settings.latent:
             raise UsageError(f"vectors {vectors.shape} are not (n, {self.settings.latent})",
                              code="wrong_shape", remedy="give this model's vectors")  # fmt: skip
-        with torch.inference_mode(), self._guard("decoding"):
+        with torch.inference_mode(), full_precision, self._guard("decoding"):
             parts = [self.network.decode(torch.from_numpy(v).to(self.device)).numpy(force=True)
                      for (v,) in self._blocks(vectors)]  # fmt: skip
         return np.concatenate(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import Lock
 
 import torch
 
@@ -56,6 +57,39 @@ def mixed_precision(device: torch.device, *, wanted: bool = True) -> AbstractCon
     if wanted and device.type == "cuda":
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return nullcontext()
+
+
+class _FullPrecision:
+    """For blocks in which convolutions are those of a CPU: float32 proper.
+
+    CUDA else rounds what goes into them to 11 bits (TF32), and vectors of one model would differ by
+    a thousandth between devices. The setting is one for the process: the first thread to come in
+    changes it, the last to leave puts it back. Who has set it operation by operation keeps that.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = Lock(), 0
+        self._before: bool | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                try:
+                    self._before = torch.backends.cudnn.allow_tf32
+                except RuntimeError:  # torch's word for settings of its newer kind
+                    self._before = None
+                else:
+                    torch.backends.cudnn.allow_tf32 = False
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._before is not None:
+                torch.backends.cudnn.allow_tf32 = self._before
+
+
+full_precision = _FullPrecision()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from ..domain.derived import ModelRef
 from ..domain.errors import DataError, UsageError
 from ..domain.progress import Progress, Silent
 from .card import card_understood, read_model, weights_hash, write_model
-from .device import describe, device_named, memory_guard
+from .device import describe, device_named, full_precision, memory_guard
 from .domain import ModelDomain, overlap_fraction
 from .encoder import Encoded, FitReport
 from .foreign_weights import existing, foreign, load_strictly, read_state
@@ -207,7 +207,8 @@ class Pretrained(ABC):
         bridged = bridge(flux, ivar)
         for start in range(0, len(flux), self.settings.batch):
             rows = slice(start, start + self.settings.batch)
-            with torch.inference_mode(), memory_guard(self._device, doing, _SMALLER):
+            guard = memory_guard(self._device, doing, _SMALLER)
+            with torch.inference_mode(), full_precision, guard:
                 f = torch.from_numpy(bridged[rows]).to(self._device)
                 w = torch.from_numpy(np.ascontiguousarray(ivar[rows], F4)).to(self._device)
                 out.append(self._vectors(f, w).float().cpu().numpy())
