@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import Lock
 from typing import Any
 
 import torch
@@ -59,24 +60,37 @@ def mixed_precision(device: torch.device, *, wanted: bool = True) -> AbstractCon
     return nullcontext()
 
 
+_precision = Lock()
+_before: list[str] = []
+"""What the process had before the first of those that are inside `quick_products` now."""
+_inside = 0
+
+
 @contextmanager
 def quick_products(device: torch.device) -> Iterator[None]:
     """TF32 on CUDA for products and convolutions of float32: 10 bits of each factor, sums in
     float32. Elsewhere nothing changes. The setting is the process's: other threads have it too
-    meanwhile."""
+    meanwhile, and the last to leave puts it back."""
+    global _inside, _before
     if device.type != "cuda":
         yield
         return
     backends: Any = torch.backends
     switches = backends.cuda.matmul, backends.cudnn.conv
-    before = [s.fp32_precision for s in switches]
+    with _precision:
+        _inside += 1
+        if _inside == 1:
+            _before = [s.fp32_precision for s in switches]
+            for s in switches:
+                s.fp32_precision = "tf32"
     try:
-        for s in switches:
-            s.fp32_precision = "tf32"
         yield
     finally:
-        for s, was in zip(switches, before, strict=True):
-            s.fp32_precision = was
+        with _precision:
+            _inside -= 1
+            if _inside == 0:
+                for s, was in zip(switches, _before, strict=True):
+                    s.fp32_precision = was
 
 
 def room(device: torch.device, needed: int, most: int = 16) -> int:
