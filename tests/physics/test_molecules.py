@@ -52,6 +52,14 @@ def test_noise_lines_and_slopes_are_no_bands():
     assert bands_shown(WAVE, -banded(("TiO",), 0.4), np.ones(WAVE.size)) == ()
 
 
+@pytest.mark.parametrize("power", [-9.0, -6.0, -4.0, 4.0, 9.0])
+def test_a_steep_continuum_is_no_band(power):
+    """A hot star falls by a twentieth over what is compared at a head, without a step."""
+    rng = np.random.default_rng(3)
+    flux = (WAVE / 5000.0) ** power * (1.0 + 0.003 * rng.standard_normal(WAVE.size))
+    assert bands_shown(WAVE, flux, (0.003 * flux) ** -2) == ()
+
+
 def test_bands_are_named_by_their_heads():
     band = next(b for b in MOLECULAR if b.head_air_aa == 5165.2)
     assert (band.name, band.label) == ("C2_5165", "C₂")

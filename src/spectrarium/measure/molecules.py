@@ -130,7 +130,10 @@ def _step(seen: _Seen, band: Molecular, z: float) -> tuple[float, float]:
     # lines among which the step stands count as noise too; a median has 1.25 times a mean's
     errors = [1.25 * max(float(np.median(ivar[s])) ** -0.5, float(np.std(flux[s])))
               / float(s.sum()) ** 0.5 for s in sides]  # fmt: skip
-    return 1.0 - inside / outside, float(np.hypot(*errors)) / outside
+    # of a steep continuum the sides differ too, yet the lines through them meet at the head
+    at_head = [float(np.polyval(np.polyfit(away[s], flux[s], 1), 0.0)) for s in sides]
+    steep = at_head[1] > 0 and 1.0 - at_head[0] / at_head[1] < 0.5 * _LEAST
+    return 0.0 if steep else 1.0 - inside / outside, float(np.hypot(*errors)) / outside
 
 
 def _level(seen: _Seen, range_air_aa: tuple[float, float], z: float) -> float:
