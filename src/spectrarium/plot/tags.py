@@ -19,7 +19,7 @@ from .style import Style, new_figure, style, themed, title
 
 _MOST_BARS = 400
 """Beyond so many points error bars hide each other and are left out."""
-_BARS = f"95 % binomial, bins of ≥ {LEAST_OBJECTS} objects"
+_BARS = f"95 % binomial, ≥ {LEAST_OBJECTS} objects a bin"
 
 
 def plot_tags(found: TagTable, dark: bool = False) -> Figure:
@@ -168,7 +168,7 @@ def _coverage(axes: Axes, snr: NDArray[Any], bins: list[dict[str, Any]], theme: 
     axes.set_xlabel("Median S/N per model pixel")
     axes.set_ylabel("Truth inside the interval [%]")
     axes.legend(loc="lower left", ncols=3)
-    title(axes, "Coverage: nominal dashed", _BARS, theme)
+    title(axes, "Coverage", f"dashed: nominal; {_BARS}", theme)
 
 
 def _classes(
@@ -188,7 +188,7 @@ def _classes(
     axes = figure.add_subplot(grid[1, 1])
     _coverage(axes, np.maximum(out.snr, LEAST_SNR), report["bins"], theme)
     axes.set_ylabel("Truth in the class set [%]")
-    title(axes, "Coverage ≥ nominal (dashed)", _BARS, theme)
+    title(axes, "Coverage", f"dashed: at least; {_BARS}", theme)
 
 
 def _confusion(
