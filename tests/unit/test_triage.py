@@ -179,3 +179,8 @@ def test_lines_are_named_by_redshift_or_with_a_doubt():
     moved = Region(1.1 * at - 5, 1.1 * at + 5, 0.5, 1)
     assert names_in(moved, departs(0.5 * gauss(1.1 * at, 90)), 0.1).startswith("Hα")
     assert names_in(Region(5330, 5331, 0.1, 1), pair, 0.0) == ""
+
+
+def test_where_lamost_joins_its_arms_no_molecule_excuses_a_step():
+    assert not near_band_head(5850.0, 500.0)
+    assert near_band_head(float(air_to_vac(7054.2)), 500.0)

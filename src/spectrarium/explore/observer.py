@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ..domain.units import C_KMS
 from ..measure.airvac import air_to_vac
-from ..measure.molecules import MOLECULAR
 
 SKY_AIR_AA: tuple[float, ...] = (
     4046.56, 4358.33, 5460.74, 5577.34, 5889.95, 5895.92, 6300.30, 6363.78, 6498.73, 6533.04,
@@ -25,11 +24,13 @@ SKY_AIR_AA: tuple[float, ...] = (
 of street lamps (NIST)."""
 
 HEADS_AIR_AA: tuple[float, ...] = (
-    *(band.head_air_aa for band in MOLECULAR),
-    5211.0, 6384.0, 7400.5, 7925.0,  # MgH, CaH, VO
+    4737.1, 5165.2, 5635.5, 6191.3,  # C2 Swan
+    4761.0, 4954.6, 5166.8, 5447.9, 6158.5, 6651.3, 7054.2, 7589.3, 8432.5, 8859.6,  # TiO
+    5211.0, 6384.0, 6750.0, 7400.5, 7865.0, 7925.0,  # MgH, CaH, VO
 )  # fmt: skip
-"""Å in air, rest: heads of molecular bands (Pearse & Gaydon 1976, The Identification of Molecular
-Spectra)."""
+"""Å in air, rest: heads at which a step is none of the instrument's: C2 (Swan), TiO, MgH, CaH, VO
+(Pearse & Gaydon 1976, The Identification of Molecular Spectra). Not all of `measure.molecules`:
+the weak head of TiO at 5848 Å lies where LAMOST's arms are joined."""
 
 
 OVERLAPS_VAC_AA: tuple[tuple[float, float], ...] = (
