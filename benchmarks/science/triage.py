@@ -38,7 +38,7 @@ from spectrarium.explore.neighbours import ExactIndex
 from spectrarium.explore.scores import neighbours_mean
 from spectrarium.explore.triage import ARTEFACT, ASTROPHYSICAL, UNCLEAR, triage
 from spectrarium.mock.oddities import FAULTS, ODDITIES
-from spectrarium.mock.survey import MockSurvey
+from spectrarium.mock.survey import MockSpectrum, MockSurvey
 
 SEED = 2026
 VERDICTS = (ARTEFACT, ASTROPHYSICAL, UNCLEAR)
@@ -61,16 +61,24 @@ class Cases:
 
 
 def of_survey(survey: MockSurvey) -> Iterator[Cases]:
-    """All of a mock survey, a few at a time; ordinary spectra are named by their class."""
+    """All of a mock survey, a few at a time; ordinary spectra are named by their class, bad joins
+    by where the arms meet."""
     preparer = Preparer(DOMAIN)
     for piece in survey.pieces():
         some = list(survey.make(piece))
         batch, _ = preparer.batch([as_spectrum(m.instrument, m.exposure) for m in some])
         some = [some[i] for i in batch.index]
-        kinds = [m.truth.oddity or f"ordinary {m.truth.obj_class}" for m in some]
-        yield Cases("mock survey", batch, kinds, [m.truth.pipeline_z for m in some],
+        yield Cases("mock survey", batch, [_kind(m) for m in some],
+                    [m.truth.pipeline_z for m in some],
                     [m.instrument.resolving_power for m in some],
                     np.full(len(some), -1))  # fmt: skip
+
+
+def _kind(made: MockSpectrum) -> str:
+    oddity = made.truth.oddity
+    if oddity == "bad_join":
+        return f"{oddity} at {made.instrument.join_aa:.0f} Å"
+    return oddity or f"ordinary {made.truth.obj_class}"
 
 
 def of_evaluate(corpus: Corpus, per_kind: int, seed: int) -> Iterator[Cases]:
@@ -147,7 +155,7 @@ def right(kind: str) -> str:
     """The verdict that a kind deserves, '' = none."""
     if kind in NEITHER or kind.startswith("ordinary"):
         return ""
-    return ARTEFACT if kind in FAULTS else ASTROPHYSICAL
+    return ARTEFACT if kind.startswith(FAULTS) else ASTROPHYSICAL
 
 
 def told(rows: list[dict[str, Any]]) -> str:
