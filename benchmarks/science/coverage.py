@@ -1,23 +1,26 @@
 """Are spectra of different coverage found in one another's neighbourhood? The wide mode of patch.
 
-    python benchmarks/science/coverage.py --data DIR
+    python benchmarks/science/coverage.py --data DIR [--seeds N] [--out FILE.json]
 
 Real template spectra seen through the mock survey's instruments, a third of the objects cut to the
 blue 60 % of ln λ, a third to the red 60 %, each scaled as a spectrum that has no more. Encoders
-are fitted on the training objects; queries are test objects, answers come from all others. Writes
-results/coverage.json beside this file and prints a table.
+are fitted on the training objects; queries are test objects, answers come from all others. Without
+--data the folder is that of SPECTRARIUM_DATA. Writes results/coverage.json and results/coverage.md
+beside this file.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from support.record import RESULTS, change, table, value, write
 
 from spectrarium.domain.progress import Silent
 from spectrarium.embed.prepare import flux_scale
@@ -27,12 +30,15 @@ from spectrarium.evaluate.fitting import encoded, fitted, made
 from spectrarium.evaluate.templates import template_corpus
 from spectrarium.run.train_options import WIDE_CROP
 
-RESULTS = Path(__file__).parent / "results"
 BLUE, RED, WHOLE = range(3)
 NAMES = ("blue", "red", "whole")
 ASKED = ((BLUE, BLUE), (BLUE, RED), (RED, BLUE), (BLUE, WHOLE), (WHOLE, BLUE), (WHOLE, WHOLE))
 SHARE = 0.6
 K = 10
+STEPS, QUICK = 600, (5, 100)
+"""Of training; steps and templates of a test that all of it works."""
+OWN = "share of its own coverage"
+"""Among the ten nearest of a query that was cut, whatever they cover; a third by chance."""
 
 
 def cut(corpus: Corpus) -> tuple[Corpus, NDArray[np.int64]]:
@@ -61,15 +67,18 @@ def answers(
     far[corpus.objects[rows, None] == corpus.objects] = np.inf
     out = {}
 
-    def asked(name: str, mine: NDArray[np.bool_], among: NDArray[np.bool_]) -> None:
+    def asked(
+        name: str, mine: NDArray[np.bool_], among: NDArray[np.bool_], what: NDArray[Any]
+    ) -> None:
         gap = np.where(among, far[mine], np.inf)
         near = np.argpartition(gap, K, axis=1)[:, :K]
-        same = (corpus.label[near] == corpus.label[rows[mine], None]).mean(axis=1)
+        same = (what[near] == what[rows[mine], None]).mean(axis=1)
         out[name] = Measured(same, corpus.objects[rows[mine]], rows[mine])
 
-    asked("all", np.ones(len(rows), bool), labelled)
+    asked("all", np.ones(len(rows), bool), labelled, corpus.label)
     for a, b in ASKED:
-        asked(f"{NAMES[a]} → {NAMES[b]}", cover[rows] == a, labelled & (cover == b))
+        asked(f"{NAMES[a]} → {NAMES[b]}", cover[rows] == a, labelled & (cover == b), corpus.label)
+    asked(OWN, cover[rows] != WHOLE, labelled, cover)
     return out
 
 
@@ -85,48 +94,49 @@ def spaces(corpus: Corpus, steps: int, seed: int) -> dict[str, NDArray[Any]]:
     return out
 
 
-def table(found: dict[str, dict[str, list[Measured]]]) -> tuple[str, dict[str, Any]]:
-    """Markdown, and the same as plain values: difference to patch without crops beside it."""
-    methods = list(found)
-    lines = ["| query → answers | spectra | " + " | ".join(methods) + " |",
-             "|---|---|" + "---|" * len(methods)]  # fmt: skip
-    record: dict[str, Any] = {}
+def told(found: dict[str, dict[str, list[Measured]]]) -> tuple[str, list[dict[str, Any]]]:
+    """Markdown, and the same as plain values: the difference to patch without crops beside it."""
+    rows, record = [], []
     for question, first in found["patch"].items():
-        cells, record[question] = [], {}
-        for method in methods:
-            value = interval(found[method][question])
-            gap = None if method == "patch" else difference(found[method][question], first)
-            text = f"{value.value:.3f} ({value.low:.3f}–{value.high:.3f})"
-            if gap is not None:
-                mark = "**" if gap.low > 0 else "*" if gap.high < 0 else ""
-                text += f" {mark}{gap.value:+.3f}{mark}"
-            cells.append(text.replace("-", "−"))
-            record[question][method] = {"value": value.record(),
-                                        "minus_patch": gap and gap.record()}  # fmt: skip
-        lines.append(f"| {question} | {len(first[0].values)} | {' | '.join(cells)} |")
-    return "\n".join(lines), record
+        cells: list[Any] = [question, len(first[0].values)]
+        entry: dict[str, Any] = {"question": question, "spectra": len(first[0].values)}
+        for method, answered in found.items():
+            here, gap = interval(answered[question]), None
+            cells.append(value(here))
+            if method != "patch":
+                gap = difference(answered[question], first)
+                cells[-1] += f", {change(gap)}"
+            entry[method] = {"value": here.record(), "minus_patch": gap and gap.record()}
+        rows.append(cells)
+        record.append(entry)
+    below = ("Precision at 10 of queries of one coverage among answers of another; after it the "
+             "paired difference to patch without crops. Intervals: 95 %, by bootstrap over objects "
+             "and seeds.")  # fmt: skip
+    return f"{table(['query → answers', 'spectra', *found], rows)}\n\n{below}", record
 
 
 def main() -> None:
-    """Measure and write."""
-    ask = argparse.ArgumentParser(description=__doc__)
-    ask.add_argument("--data", type=Path, required=True, help="folder of labelled pools")
-    ask.add_argument("--seeds", type=int, default=1)
-    ask.add_argument("--steps", type=int, default=600)
-    ask.add_argument("--templates", type=int, default=None, help="so many only: does it work?")
-    options = ask.parse_args()
-    corpus, cover = cut(template_corpus(options.data, 2, 1, None, options.templates))
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=os.environ.get("SPECTRARIUM_DATA") or None,
+                        help="folder of labelled pools")  # fmt: skip
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="few spectra: does it work?")
+    parser.add_argument("--out", type=Path, default=RESULTS / "coverage.json")
+    args = parser.parse_args()
+    if args.data is None:
+        parser.error("give --data DIR, or set SPECTRARIUM_DATA")
+    began = perf_counter()
+    steps, most = QUICK if args.quick else (STEPS, None)
+    corpus, cover = cut(template_corpus(args.data, 2, 1, None, most))
     found: dict[str, dict[str, list[Measured]]] = {}
-    for seed in range(options.seeds):
-        for name, space in spaces(corpus, options.steps, seed).items():
+    for seed in range(args.seeds):
+        for name, space in spaces(corpus, steps, seed).items():
             for question, measured in answers(corpus, cover, space).items():
                 found.setdefault(name, {}).setdefault(question, []).append(measured)
-    text, record = table(found)
-    print(text)
-    if options.templates is None:
-        record = {"seeds": options.seeds, "steps": options.steps, "crop": WIDE_CROP,
-                  "questions": record}  # fmt: skip
-        (RESULTS / "coverage.json").write_text(json.dumps(record, indent=1, ensure_ascii=False))
+    text, rows = told(found)
+    write(args.out, {"seconds": round(perf_counter() - began, 1), "quick": args.quick,
+                     "seeds": args.seeds, "steps": steps, "crop": WIDE_CROP, "rows": rows}, text)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from spectrarium.domain.errors import UsageError
 from spectrarium.embed.choosing import choosable, chosen
 from spectrarium.embed.domain import ModelDomain
 from spectrarium.embed.encoder import encoder_named, settings_of
-from spectrarium.run.train_options import TrainOptions, completed
+from spectrarium.embed.grouping import ProposedModel
+from spectrarium.run.train_options import WIDE_CROP, TrainOptions, completed, settings_for
 
 
 @dataclass(frozen=True)
@@ -119,3 +120,20 @@ def test_a_patch_of_36_million_parameters_can_be_made():
     assert 35e6 < sum(p.numel() for p in network.parameters()) < 38e6
     with pytest.raises(UsageError, match="a multiple of 2 × 7 heads"):
         settings_of(kind, chosen(kind, {"width": 512, "heads": 7}))
+
+
+def test_patch_learns_from_crops_where_spectra_cover_different_ranges():
+    pytest.importorskip("torch")
+    kind = encoder_named("patch")
+    group = ProposedModel("wide", ModelDomain(4000.0, 8000.0, 500), tuple(range(200)), 500)
+
+    def crop(**options) -> float:
+        asked = completed(kind, TrainOptions("patch", **options))
+        return settings_for(kind, asked, group, 200).crop
+
+    assert crop() == 0.0
+    assert crop(any_coverage=True) == WIDE_CROP > 0.5
+    assert crop(any_coverage=True, epochs=3) == WIDE_CROP
+    assert crop(any_coverage=True, settings={"crop": "0.2"}) == 0.2
+    assert crop(any_coverage=True, settings={"crop": 0.0}) == 0.0
+    assert settings_for(encoder_named("pca"), TrainOptions("pca"), group, 200) is not None

@@ -26,7 +26,7 @@ def program(monkeypatch):
     before = set(sys.modules)
     yield importlib.import_module
     for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("rerank", "triage", "support"):
+        if name.split(".")[0] in ("coverage", "rerank", "triage", "support"):
             del sys.modules[name]
 
 
@@ -79,6 +79,40 @@ def test_plain_is_what_evaluate_measures(program, stars):
     found = rerank.precisions(corpus, encoder)
     assert np.array_equal(found["plain"].values, known["precision@10"].values)
     assert np.array_equal(found["plain"].units, known["precision@10"].units)
+
+
+def test_spectra_of_different_coverage_are_measured(program, monkeypatch, tmp_path, data_dir):
+    pytest.importorskip("torch")
+    coverage = program("coverage")
+    record = ran(coverage, monkeypatch, tmp_path / "coverage.json", "--data", str(data_dir))
+    questions = [row["question"] for row in record["rows"]]
+    assert questions == ["all", *(f"{coverage.NAMES[a]} → {coverage.NAMES[b]}"
+                                  for a, b in coverage.ASKED), coverage.OWN]  # fmt: skip
+    for row in record["rows"]:
+        plain = row["patch"]["value"]["value"]
+        assert row["patch"]["minus_patch"] is None
+        for method in ("pca", "patch, crops"):
+            told = row[method]
+            assert 0 <= told["value"]["low"] <= told["value"]["high"] <= 1
+            gap = told["value"]["value"] - plain
+            assert told["minus_patch"]["value"] == pytest.approx(gap, abs=1e-3)
+
+
+def test_a_cut_spectrum_is_scaled_as_one_that_has_no_more(program, data_dir):
+    coverage = program("coverage")
+    whole = coverage.template_corpus(data_dir, 2, 1, None, 100)
+    corpus, cover = coverage.cut(whole)
+    assert set(cover.tolist()) == {coverage.BLUE, coverage.RED, coverage.WHOLE}
+    middle = corpus.domain.n_pix // 2
+    for c, empty in ((coverage.BLUE, slice(-100, None)), (coverage.RED, slice(0, 100))):
+        assert not corpus.batch.ivar[cover == c, empty].any()
+        assert (corpus.batch.ivar[cover == c, middle] > 0).mean() > 0.9
+    for i in range(0, len(corpus), 17):
+        good = corpus.batch.ivar[i] > 0
+        level = np.median(corpus.batch.flux[i, good])
+        noise = np.median(corpus.batch.ivar[i, good]) ** -0.5
+        assert np.hypot(level, noise) == pytest.approx(1.0, abs=1e-3)
+    np.testing.assert_array_equal(corpus.objects, whole.objects)
 
 
 def test_triage_is_measured(program, monkeypatch, tmp_path):

@@ -71,11 +71,7 @@ def changes_nearby(
     near : neighbours compared with, fewer where there are no more
     most : σ of the differences of values beyond which they count no more
     """
-    points, values, objects = (
-        np.asarray(points, np.float64),
-        np.asarray(values),
-        np.asarray(objects),
-    )
+    points = np.asarray(points, np.float64)
     n = len(points)
     near = min(near, n)
     square = np.einsum("nd,nd->n", points, points)

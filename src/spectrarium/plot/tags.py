@@ -64,8 +64,8 @@ def _numbers(
     left.set_ylabel(f"{found.label}, tag{unit}")
     report = summary(out)
     title(left, f"{found.label}: {int(good.sum())} tested",
-          f"σ {report['sigma'] or 0.0:.3g}, bias {report['bias'] or 0.0:+.2g}; "
-          f"{int((~good).sum())} abstained", theme)  # fmt: skip
+          (f"σ {report['sigma']:.3g}, bias {report['bias']:+.2g}; " if good.any() else "")
+          + f"{int((~good).sum())} abstained", theme)  # fmt: skip
     right = figure.add_subplot(grid[0, 1])
     snr = np.maximum(out.snr[good], LEAST_SNR)
     _residuals(right, snr, out.error[good], report["bins"], theme, level)
@@ -181,8 +181,8 @@ def _classes(
     _confusion(left, out.truth, out.value, names, theme)
     report = summary(out)
     title(left, f"{found.label}: {len(rows)} tested",
-          f"{100 * (report['accuracy'] or 0.0):.1f} % right; {int((~said).sum())} abstained",
-          theme)  # fmt: skip
+          (f"{100 * report['accuracy']:.1f} % right; " if said.any() else "")
+          + f"{int((~said).sum())} abstained", theme)  # fmt: skip
     _reliability(figure.add_subplot(grid[0, 1]), _column(found, "probability", rows[said]),
                  out.error[said] == 0, out.objects[said], theme)  # fmt: skip
     axes = figure.add_subplot(grid[1, 1])

@@ -11,7 +11,6 @@ from ..domain.derived import Embedding
 from ..domain.errors import DataError, UsageError
 from ..domain.progress import Progress
 from ..domain.spectrum import Spectrum
-from ..embed.domain import Rest
 from ..embed.encoder import Encoded, Encoder
 from ..embed.prepare import Prepared, Preparer
 from ..explore.approximate import LEAST_ROWS, ApproximateIndex
@@ -23,7 +22,7 @@ from ..store.manifest import load as newest_manifest
 from .embedding import chosen_by, load_model, made_at, prepared, summaries
 from .index import APPROXIMATE_FROM, indexed
 from .pending import Pending, keep, kept
-from .redshifts import read_for
+from .redshifts import asks, read_for
 from .train_options import TrainOptions
 from .trained import encoder_of, trained_models
 from .vectors import vectors_of
@@ -66,8 +65,8 @@ class Explorer:
         at = known.at(prints)
         newest = np.arange(len(todo)) >= len(todo) - PENDING_MOST
         fresh = self._encoded(todo[newest & (at < 0)], vectors.shape[1])
-        at_rest = self.model.domain.rest != Rest.NONE  # by catalogues that may say otherwise later
-        if len(fresh.fingerprint) and self._is_for_all() and not at_rest:
+        by_content = not asks(self.model.domain)  # else catalogues may say otherwise later
+        if len(fresh.fingerprint) and by_content and self._is_for_all():
             keep(self.archive.root, self.name, model, fresh, prints)
         pending = Pending.joined([known, fresh])
         at = pending.at(prints)

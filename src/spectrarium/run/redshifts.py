@@ -111,7 +111,7 @@ class Shifts:
     @classmethod
     def needed(cls, archive: Archive, domain: ModelDomain, rows: Rows) -> Self | None:
         """The same, or None where a model of this domain does not ask how spectra are shifted."""
-        return cls.of(archive, rows) if _asks(domain) else None
+        return cls.of(archive, rows) if asks(domain) else None
 
     def at(self, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(redshifts, velocities) of some of them, in the order given."""
@@ -134,7 +134,8 @@ class Shifts:
         return out
 
 
-def _asks(domain: ModelDomain) -> bool:
+def asks(domain: ModelDomain) -> bool:
+    """Whether a model of this domain prepares spectra by how they are shifted."""
     return domain.rest != Rest.NONE or domain.telluric == Telluric.MASK
 
 
@@ -150,7 +151,7 @@ def joined_shifts(archive: Archive, domain: ModelDomain, rows: Rows) -> NDArray[
 
     Empty where their files say all of it: joined catalogues are then no part of the model.
     """
-    if not _asks(domain):
+    if not asks(domain):
         return np.empty((0, 1))
     table = archive.catalogue(rows, ["redshift", "rv_kms"])
     own = [table.column(i).to_numpy(zero_copy_only=False).astype(np.float64) for i in (0, 1)]
