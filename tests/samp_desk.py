@@ -96,13 +96,23 @@ def javas_hub(folder: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> Ite
             taker.close()
         finally:
             java.terminate()
-            java.wait(20)
+            try:
+                java.wait(20)
+            except subprocess.TimeoutExpired:
+                java.kill()
 
 
 def _joined() -> Program | None:
     with contextlib.suppress(Exception):
         return Program("Other program")
     return None
+
+
+def _stopped(server: Any) -> bool:
+    """Stop pyvo's hub. It fails where a client leaves, or one of its threads ends, meanwhile."""
+    with contextlib.suppress(KeyError, RuntimeError):
+        server.stop()
+    return not server.is_running
 
 
 class Consent(samp.hub.WebProfileDialog):
@@ -146,6 +156,6 @@ def hub(
         try:
             yield server
         finally:
-            server.stop()
+            until(lambda: _stopped(server))
             if consent is not None:
                 consent.stop()
