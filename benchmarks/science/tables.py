@@ -2,7 +2,8 @@
 
     python benchmarks/science/tables.py RECORD.json …
 
-Rows and columns that the records lack (ablations measured earlier) stay as they are.
+Rows and columns that the records lack stay as they are. Of a record without patch, which is one of
+ablations, the first table takes the columns of these alone.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from spectrarium.evaluate.table import better, number
 SCIENCE = Path(__file__).parents[2] / "docs" / "science.md"
 FIRST = ("precision", "MAE", "planted recall", "wrong z")
 """Measures of the first table."""
+NOT_ABLATED = ("corpus", "measure", "chance", "raw pixels", "pca")
 AMONG = "planted recall@1% among stars: "
 Row = dict[str, Any]
 
@@ -74,9 +76,11 @@ def first_rows(record: Row) -> dict[tuple[str, ...], dict[str, str]]:
         )
         if not kept:
             continue
-        cells = {"objects": str(next(row[m]["n_objects"] for m in ("patch", "pca") if row[m]))}
-        for method in (k for k in row if k not in ("corpus", "measure")):
-            cells[method] = first_cell(row, method)
+        cells = {method: first_cell(row, method) for method in row if method not in
+                 (("corpus", "measure") if "patch" in row else NOT_ABLATED)}  # fmt: skip
+        if "patch" in row:
+            known = next(row[m] for m in ("patch", "pca") if row[m])
+            cells["objects"] = str(known["n_objects"])
         out[row["corpus"], measure] = cells
     return out
 
@@ -86,7 +90,7 @@ def nuisance_rows(record: Row) -> dict[tuple[str, ...], dict[str, str]]:
     out = {}
     for row in record["rows"]:
         measure = row["measure"]
-        if not measure.startswith("R² of "):
+        if not measure.startswith("R² of ") or "patch" not in row:
             continue
         cells = {m: ranged(interval(row[m]), measure) if row[m] else "–"
                  for m in ("raw pixels", "pca", "patch")}  # fmt: skip
@@ -101,6 +105,8 @@ def tag_rows(record: Row) -> dict[tuple[str, ...], dict[str, str]]:
     """Errors and coverage of tags by two encoders."""
     values = {(r["corpus"], r["measure"]): r for r in record["rows"]}
     out: dict[tuple[str, ...], dict[str, str]] = {}
+    if not any("patch" in row for row in record["rows"]):
+        return out
     for run in record["runs"]:
         if run["method"] not in ("pca", "patch"):
             continue
@@ -168,7 +174,8 @@ def main(paths: list[str]) -> None:
     for start, rows_of in TABLES:
         found: dict[tuple[str, ...], dict[str, str]] = {}
         for record in records:
-            found |= rows_of(record)
+            for key, cells in rows_of(record).items():
+                found[key] = found.get(key, {}) | cells
         text = rewritten(text, start, found)
     SCIENCE.write_text(text, encoding="utf-8")
 

@@ -26,7 +26,7 @@ def program(monkeypatch):
     before = set(sys.modules)
     yield importlib.import_module
     for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("coverage", "rerank", "triage", "support"):
+        if name.split(".")[0] in ("coverage", "rerank", "tables", "triage", "support"):
             del sys.modules[name]
 
 
@@ -127,3 +127,30 @@ def test_triage_is_measured(program, monkeypatch, tmp_path):
         assert all(v["low"] <= v["share"] <= v["high"] for v in said)
     rays = [r for r in record["rows"] if r["kind"] == "cosmic_rays"]
     assert sum(r["artefact"]["count"] for r in rays) > 0.5 * sum(r["n"] for r in rays)
+
+
+def test_ablations_write_their_own_columns_alone(program, monkeypatch, tmp_path):
+    """And what is measured of the others stays, with rows that nothing new is known of."""
+    tables = program("tables")
+    other = "\n\n| corpus | {} |\n|---|---|\n| sdss | x |\n\n"
+    page = tmp_path / "science.md"
+    before = (
+        "| corpus | measure | objects | chance | pca | patch | dense |\n"
+        "|---|---|---|---|---|---|---|\n"
+        "| sdss | precision@10 | 114 | 0.390 | 0.857 (0.812–0.898) | 0.900 | 0.800 −0.057 |\n"
+        "| miles | precision@10 | 375 | 0.222 | 0.746 (0.718–0.774) | 0.755 | 0.733 |"
+        + other.format("quantity, probe") + other.format("label")
+    )  # fmt: skip
+    page.write_text(before)
+    monkeypatch.setattr(tables, "SCIENCE", page)
+    value = {"value": 0.5, "low": 0.4, "high": 0.6, "n_objects": 9, "minus_pca": None}
+    gap = {"value": 0.05, "low": 0.01, "high": 0.09, "n_objects": 9}
+    rows = [{"corpus": "sdss", "measure": "precision@10", "chance": value, "raw pixels": value,
+             "pca": value, "dense": value | {"value": 0.891, "minus_pca": gap}},
+            {"corpus": "sdss", "measure": "R² of S/N (ridge)", "chance": None, "raw pixels": value,
+             "pca": value, "dense": value}]  # fmt: skip
+    record = tmp_path / "ablations.json"
+    runs = [{"corpus": "sdss", "method": "pca", "coverage": {"teff": [{"bin": "all"}]}}]
+    record.write_text(json.dumps({"rows": rows, "runs": runs}))
+    tables.main([str(record)])
+    assert page.read_text() == before.replace("0.800 −0.057", "0.891 **+0.050**")
