@@ -110,8 +110,9 @@ def told(found: dict[str, dict[str, list[Measured]]]) -> tuple[str, list[dict[st
         rows.append(cells)
         record.append(entry)
     below = ("Precision at 10 of queries of one coverage among answers of another; after it the "
-             "paired difference to patch without crops. Intervals: 95 %, by bootstrap over objects "
-             "and seeds.")  # fmt: skip
+             "paired difference to patch without crops, bold where it is more and italic where it "
+             f"is less. Last: {OWN} among the ten nearest of a query that was cut. Intervals: "
+             "95 %, by bootstrap over objects and seeds.")  # fmt: skip
     return f"{table(['query → answers', 'spectra', *found], rows)}\n\n{below}", record
 
 

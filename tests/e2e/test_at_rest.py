@@ -15,6 +15,7 @@ from spectrarium.domain.spectrum import Spectrum, UncertaintyKind
 from spectrarium.domain.units import C_KMS
 from spectrarium.embed.domain import ModelDomain
 from spectrarium.embed.prepare import Preparer
+from spectrarium.run import pending
 from spectrarium.run.groups import summaries
 from spectrarium.run.preparing import prepared
 from spectrarium.run.redshifts import velocities
@@ -103,6 +104,20 @@ def test_what_came_since_is_put_at_rest_too(root):
     with pytest.raises(UsageError, match=UNKNOWN):
         archive.similar(stranger, 5, model=group.name)
     assert kinds(archive, archive.similar(stranger, 5, model=group.name, redshift=0.2)) == {N % 2}
+
+
+@pytest.mark.parametrize("telluric", ["keep", "mask"])
+def test_vectors_that_hang_on_a_catalogue_are_not_kept(root, telluric):
+    """Where telluric lines are masked by how a spectrum is shifted, it may be joined to a
+    catalogue that says otherwise later."""
+    archive = sp.open(root)
+    (group,) = archive.train("pca", latent=4, telluric=telluric).groups
+    archive.embed("pca")
+    add_spectra(root, [source(N, 0.1)])
+    archive.refresh()
+    archive.similar(f"s{N}", 5, model=group.name)
+    folder = root / pending.FOLDER
+    assert bool(folder.exists() and list(folder.iterdir())) == (telluric == "keep")
 
 
 def test_velocities_of_a_catalogue_count_for_models_by_velocity(tmp_path):

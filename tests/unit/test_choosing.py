@@ -136,4 +136,5 @@ def test_patch_learns_from_crops_where_spectra_cover_different_ranges():
     assert crop(any_coverage=True, epochs=3) == WIDE_CROP
     assert crop(any_coverage=True, settings={"crop": "0.2"}) == 0.2
     assert crop(any_coverage=True, settings={"crop": 0.0}) == 0.0
-    assert settings_for(encoder_named("pca"), TrainOptions("pca"), group, 200) is not None
+    plain = settings_for(encoder_named("pca"), TrainOptions("pca", any_coverage=True), group, 200)
+    assert not hasattr(plain, "crop")

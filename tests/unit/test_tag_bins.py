@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from spectrarium.domain.errors import UsageError
 from spectrarium.explore.conformal import LEAST_OBJECTS, even_edges
 from spectrarium.explore.tag_report import Outcome, summary
 from spectrarium.plot.tags import plot_tags
@@ -103,3 +104,17 @@ def test_what_abstained_is_counted_but_not_covered():
     _, out = TagTable("x", "number", "", LEVELS, table, found.objects, {}).tested()
     assert (int((~out.known).sum()), int((~out.valued).sum())) == (1, 1)
     assert summary(out)["coverage"][0]["objects"] == 159
+
+
+@pytest.mark.parametrize("kind", ["number", "class"])
+def test_of_a_tag_that_always_abstained_there_is_no_picture(kind):
+    """Neither a width of nought nor a share right of nought: nothing was measured."""
+    found, _ = drawn(240, 1, kind)
+    columns = {name: found.table.column(name) for name in found.table.column_names}
+    for name in columns:
+        if name in ("value", "probability") or name.startswith(("lo_", "hi_", "set_")):
+            columns[name] = pa.array([None] * found.table.num_rows, columns[name].type)
+    none = TagTable("x", kind, "", LEVELS, pa.table(columns), found.objects, {})
+    with pytest.raises(UsageError, match="abstained on all 160") as caught:
+        plot_tags(none)
+    assert caught.value.code == "empty"

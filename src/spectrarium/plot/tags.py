@@ -27,13 +27,18 @@ def plot_tags(found: TagTable, dark: bool = False) -> Figure:
 
     Only observations that had no part in training or calibration are counted, where the catalogue
     knows their label; the bins are those of `explore.tag_report.summary`. Raises UsageError
-    (empty) if there are none.
+    (empty) if there are none, or the tag abstained on all.
     """
     rows, out = found.tested()
     if not len(rows):
         raise UsageError(
             "no tagged observation outside the training set has a catalogue value", code="empty",
             remedy="apply the tag to more, or loosen --where",
+        )  # fmt: skip
+    if not out.valued.any():
+        raise UsageError(
+            f"{found.label} abstained on all {len(rows)} observations outside the training set "
+            "that the catalogue knows", code="empty", remedy="see the reasons: spectrarium tags ID",
         )  # fmt: skip
     theme = style(dark)
     with themed(theme):
@@ -64,8 +69,8 @@ def _numbers(
     left.set_ylabel(f"{found.label}, tag{unit}")
     report = summary(out)
     title(left, f"{found.label}: {int(good.sum())} tested",
-          (f"σ {report['sigma']:.3g}, bias {report['bias']:+.2g}; " if good.any() else "")
-          + f"{int((~good).sum())} abstained", theme)  # fmt: skip
+          f"σ {report['sigma']:.3g}, bias {report['bias']:+.2g}; "
+          f"{int((~good).sum())} abstained", theme)  # fmt: skip
     right = figure.add_subplot(grid[0, 1])
     snr = np.maximum(out.snr[good], LEAST_SNR)
     _residuals(right, snr, out.error[good], report["bins"], theme, level)
@@ -181,8 +186,8 @@ def _classes(
     _confusion(left, out.truth, out.value, names, theme)
     report = summary(out)
     title(left, f"{found.label}: {len(rows)} tested",
-          (f"{100 * report['accuracy']:.1f} % right; " if said.any() else "")
-          + f"{int((~said).sum())} abstained", theme)  # fmt: skip
+          f"{100 * report['accuracy']:.1f} % right; {int((~said).sum())} abstained",
+          theme)  # fmt: skip
     _reliability(figure.add_subplot(grid[0, 1]), _column(found, "probability", rows[said]),
                  out.error[said] == 0, out.objects[said], theme)  # fmt: skip
     axes = figure.add_subplot(grid[1, 1])
