@@ -87,7 +87,8 @@ def test_a_second_question_encodes_nothing_but_itself(copy, star, encoded):
     assert sum(encoded) == 1
     assert ids(again, after) == ids(again, whole)
     np.testing.assert_allclose([a.value for a in after.answers], [a.value for a in whole.answers],
-                               rtol=1e-4, atol=1e-5)  # fmt: skip
+                               rtol=1e-4, atol=1e-4)  # fmt: skip
+    # float32 vectors of a large and a small batch are rounded apart, by threads of BLAS too
 
 
 def test_a_changed_one_is_found_by_its_new_content_only(copy, star):
