@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 _HOME = {
     "open": ("api", "open_archive"),
     "read_spectra": ("api", "read_spectra"),
-    "send": ("api", "send"),
+    "send": ("api.sending", "send"),
     "Archive": ("api", "Archive"),
     "Spectrum": ("domain.spectrum", "Spectrum"),
     "EchelleSpectrum": ("domain.spectrum", "EchelleSpectrum"),
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .api import Archive as Archive
     from .api import open_archive as open  # noqa: F401
     from .api import read_spectra as read_spectra
-    from .api import send as send
+    from .api.sending import send as send
     from .domain.axis import SpectralAxis as SpectralAxis
     from .domain.observation import Observation as Observation
     from .domain.observation import Provenance as Provenance

@@ -1,6 +1,5 @@
 """The front door for Python users: ``sp.open(DIR)`` and what can be done with an archive."""
 
 from .archive import Archive, open_archive, read_spectra
-from .sending import send
 
-__all__ = ["Archive", "open_archive", "read_spectra", "send"]
+__all__ = ["Archive", "open_archive", "read_spectra"]

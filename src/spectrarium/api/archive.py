@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,19 +14,17 @@ from numpy.typing import NDArray
 from ..domain.errors import UsageError
 from ..domain.progress import Progress
 from ..domain.spectrum import Spectrum
-from ..publish.export import export
-from ..publish.source import ExportSource, Record
-from ..read.registry import read_source
-from ..read.source import SourceFile
-from ..run.ingest import IngestReport, ingest
-from ..run.labels import JoinReport, add_catalogue
 from ..store.archive import SUMMARY_COLUMNS
 from ..store.archive import Archive as Store
 from ..store.schema import CATALOGUE
-from ..store.writer import open_writer
 from .asking import Asking
 from .options import read_options
-from .sending import Form, Link, Sent
+
+if TYPE_CHECKING:
+    from ..publish.source import ExportSource, Record
+    from ..run.ingest import IngestReport
+    from ..run.labels import JoinReport
+    from .sending import Form, Link, Sent
 
 __all__ = ["Archive", "open_archive", "read_spectra"]
 
@@ -45,6 +43,9 @@ def read_spectra(path: str | os.PathLike[str], **declared: Any) -> list[Spectrum
     declared : `wave_unit`, `flux_unit`, `medium`, `specsys`, `collection` the file leaves out
     Raises DataError when the file or any spectrum in it is bad.
     """
+    from ..read.registry import read_source
+    from ..read.source import SourceFile
+
     out = []
     for item in read_source(SourceFile.open(path, read_options(**declared))):
         if isinstance(item, Spectrum):
@@ -103,6 +104,8 @@ class Archive(Asking):
 
         declared : `wave_unit`, `flux_unit`, `medium`, `specsys`, `collection` that files leave out
         """
+        from ..run.ingest import ingest
+
         self._writable()
         if isinstance(sources, (str, os.PathLike, Spectrum)):
             sources = [sources]
@@ -118,6 +121,8 @@ class Archive(Asking):
         columns: Sequence[str] | None = None, name: str | None = None, wait_s: float = 60.0,
     ) -> JoinReport:  # fmt: skip
         """Join labels by ``obs_id``, ``target_name``, ``file`` or ``sky:1arcsec``."""
+        from ..run.labels import add_catalogue
+
         self._writable()
         report = add_catalogue(
             self.path, Path(file), key, on=on, columns=columns, name=name, wait_s=wait_s
@@ -127,6 +132,8 @@ class Archive(Asking):
 
     def compact(self, wait_s: float = 60.0) -> None:
         """Merge small files and rebuild the index; past versions stay readable."""
+        from ..store.writer import open_writer
+
         self._writable()
         with open_writer(self.path, wait_s) as writer:
             writer.compact()
@@ -188,6 +195,8 @@ class Archive(Asking):
         UsageError : unknown or ambiguous identifier, nothing selected, a different file is there
             already (then nothing is written), HATS without any position
         """
+        from ..publish.export import export
+
         return export(_export_source(self.store, identifiers, where), kind, Path(out))
 
     # other programs ---------------------------------------------------------------------------
@@ -206,11 +215,14 @@ class Archive(Asking):
 
     def link(self) -> Link:
         """Join the SAMP hub of this desktop. Raises TransientError (no_samp_hub)."""
+        from .sending import Link
+
         return Link(self.store)
 
 
 def _export_source(store: Store, identifiers: Iterable[str], where: str | None) -> ExportSource:
     """Chosen observations as publish wants them: rows by position, spectra a batch at a time."""
+    from ..publish.source import ExportSource
 
     names = list(dict.fromkeys(identifiers))
     if names and where is not None:

@@ -6,30 +6,28 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..domain.errors import UsageError
 from ..domain.progress import Progress
 from ..domain.spectrum import Spectrum
-from ..run.answers import Outliers, Similar
-from ..run.embedding import EmbedReport, embed
-from ..run.layout import Map, layouts
-from ..run.meaning import Meaning, meaning
-from ..run.outliers import outliers
-from ..run.quantities import Quantity, column_values
-from ..run.similar import similar
-from ..run.tag_answers import TagTable, tag_overview, tags_of
-from ..run.tag_apply import ApplyReport, tag_apply
-from ..run.tagging import TagTraining, tag_train
-from ..run.train_options import TrainOptions, TrainReport
-from ..run.trained import model_card, model_records
-from ..run.training import train
-from ..run.window import WIDTH_KMS
+from ..measure.lines import WIDTH_KMS
 from ..store.archive import Archive as Store
 from ..store.archive import Rows
 from .options import read_options
+
+if TYPE_CHECKING:
+    from ..run.answers import Outliers, Similar
+    from ..run.embedding import EmbedReport
+    from ..run.layout import Map
+    from ..run.meaning import Meaning
+    from ..run.quantities import Quantity
+    from ..run.tag_answers import TagTable
+    from ..run.tag_apply import ApplyReport
+    from ..run.tagging import TagTraining
+    from ..run.train_options import TrainReport
 
 
 class Asking(ABC):
@@ -63,6 +61,9 @@ class Asking(ABC):
             settings, a dict of any others that the encoder has (width, depth, beta …)
         Raises UsageError (no_such_option) for any other.
         """
+        from ..run.train_options import TrainOptions
+        from ..run.training import train
+
         self._writable()
         wrong = sorted(set(options) - set(TrainOptions.__dataclass_fields__))
         if wrong:
@@ -82,6 +83,8 @@ class Asking(ABC):
 
         Raises UsageError (not_trained) where the encoder has no model yet.
         """
+        from ..run.embedding import embed
+
         self._writable()
         report = embed(
             self.path, encoder, where=where, components=components, refit=refit, device=device,
@@ -92,10 +95,14 @@ class Asking(ABC):
 
     def models(self) -> list[dict[str, Any]]:
         """The models of this version, embedded or only trained, with what each was made of."""
+        from ..run.trained import model_records
+
         return model_records(self.store)
 
     def model_card(self, name: str) -> dict[str, Any]:
         """The card of one model: data, split, settings, metrics, limits, preparation."""
+        from ..run.trained import model_card
+
         return model_card(self.store, name)
 
     def members(self, model: str | None) -> Rows:
@@ -120,6 +127,8 @@ class Asking(ABC):
         approximate_from: int | None = None, progress: Progress | None = None, **declared: Any,
     ) -> Similar:  # fmt: skip
         """What is most like an observation, a file or a Spectrum, and why: see `run.similar`."""
+        from ..run.similar import similar
+
         return similar(
             self.store, query, k, where=where, model=model, encoder=encoder, window=window,
             air=air, line=line, width_kms=width_kms, rest=rest, redshift=redshift, rerank=rerank,
@@ -139,6 +148,8 @@ class Asking(ABC):
             installed package · label : column that the score ``label`` judges · distance : column
             of distances, for ``spatial`` · seen_in_bins_of : column within whose bins objects rank
         """
+        from ..run.outliers import outliers
+
         found = outliers(
             self.path, score, k, where=where, model=model, encoder=encoder, label=label,
             distance=distance, seen_in_bins_of=seen_in_bins_of, version=self._as_of,
@@ -154,6 +165,8 @@ class Asking(ABC):
         progress: Progress | None = None, wait_s: float = 60.0,
     ) -> list[Map]:  # fmt: skip
         """A 2-D layout of each embedding, to look at only; what is new is placed, not refitted."""
+        from ..run.layout import layouts
+
         found = layouts(
             self.path, method, encoder=encoder, model=model, where=where, seed=seed, refit=refit,
             version=self._as_of, progress=progress, wait_s=wait_s,
@@ -168,6 +181,8 @@ class Asking(ABC):
         progress: Progress | None = None,
     ) -> list[Meaning]:  # fmt: skip
         """What each embedding knows of physics and of nuisances, beside raw pixels and PCA."""
+        from ..run.meaning import meaning
+
         return meaning(
             self.path, encoder=encoder, model=model, against=against, objects=objects,
             where=where, seed=seed, version=self._as_of, progress=progress,
@@ -175,6 +190,8 @@ class Asking(ABC):
 
     def column(self, name: str, rows: Rows | list[int]) -> Quantity:
         """Any column at catalogue rows, with its unit; ``class`` is the file's or the labels'."""
+        from ..run.quantities import column_values
+
         return column_values(self.store, np.asarray(rows, np.int64), name)
 
     # tags -------------------------------------------------------------------------------------
@@ -185,8 +202,10 @@ class Asking(ABC):
     ) -> TagTraining:  # fmt: skip
         """Learn a label; `source` is a catalogue to join first, by `key` (and `on`).
 
-        options : on, kind, where, name, unit, models, heads, object_column, seed
+        options : on, kind, where, name, unit, models, heads, object_column, seed, workers
         """
+        from ..run.tagging import tag_train
+
         self._writable()
         report = tag_train(self.path, label, None if source is None else Path(source), key=key,
                            progress=progress, wait_s=wait_s, **options)  # fmt: skip
@@ -198,6 +217,8 @@ class Asking(ABC):
         progress: Progress | None = None, wait_s: float = 60.0,
     ) -> ApplyReport:  # fmt: skip
         """Give every tag learnt (or one) to the observations that do not have it yet."""
+        from ..run.tag_apply import tag_apply
+
         self._writable()
         report = tag_apply(self.path, label, where=where, progress=progress, wait_s=wait_s)
         self.refresh()
@@ -205,8 +226,12 @@ class Asking(ABC):
 
     def tags(self, identifier: str) -> list[dict[str, Any]]:
         """All tags of one observation, each with intervals, model, training set and evidence."""
+        from ..run.tag_answers import tags_of
+
         return tags_of(self.store, identifier)
 
     def tag_table(self, label: str, where: str | None = None) -> TagTable:
         """One tag of all observations, beside the catalogue's own values."""
+        from ..run.tag_answers import tag_overview
+
         return tag_overview(self.store, label, where)

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from ..domain.errors import UsageError
 
+WIDTH_KMS = 1500.0
+"""Half-width of the window around a line unless another is given."""
+
 
 class LineKind(StrEnum):
     """Where a line is at home; many are at home in more than one place."""

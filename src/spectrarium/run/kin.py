@@ -13,12 +13,12 @@ from ..domain.errors import UsageError
 from ..domain.spectrum import Spectrum
 from ..embed.domain import ModelDomain, SpectrumSummary
 from ..explore.explain import Explanation
+from ..measure.lines import WIDTH_KMS
 from ..store.archive import Archive
 from .answers import Answer, Similar
 from .explorer import Explorer, candidates
 from .redshifts import at_its_redshift, redshifts
 from .similar import similar
-from .window import WIDTH_KMS
 
 POINTS_MOST = 1500
 K_MOST = 100

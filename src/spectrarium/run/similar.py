@@ -19,6 +19,7 @@ from ..embed.prepare import Prepared, Preparer
 from ..explore.explain import Explanation, Why, alike_at, component_shares, why
 from ..explore.identify import Pair, identify
 from ..explore.pixels import difference, expected
+from ..measure.lines import WIDTH_KMS
 from ..read.source import ReadOptions
 from ..store.archive import Archive, Rows
 from ..store.codec import encode
@@ -26,7 +27,6 @@ from .answers import Answer, Similar
 from .explorer import Explorer, covering, query_spectrum, refuse_other_encoder
 from .redshifts import at_its_redshift, read_for, redshift_of, redshifts
 from .window import (
-    WIDTH_KMS,
     Compared,
     Place,
     compare,

@@ -32,8 +32,6 @@ from ..store.archive import Archive, Rows
 from .groups import summaries
 from .redshifts import redshifts
 
-WIDTH_KMS = 1500.0
-"""Half-width of the window around a line unless another is given."""
 RESOLUTION_FACTOR = 2.0
 """Candidates of a resolving power further from the query's than this factor either way are left
 out: their lines have another shape whatever the source."""

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from ..domain.errors import UsageError
 from ..embed.domain import ModelDomain
+from ..measure.lines import WIDTH_KMS
 from ..publish import likeness
 from ..publish.dali import DaliError, maxrec
 from ..publish.dali_values import interval
@@ -19,7 +20,6 @@ from ..publish.soda import descriptor as soda_descriptor
 from ..run.cutouts import rows_named
 from ..run.embedding import load_model
 from ..run.kin import K_MOST, Likeness, kin
-from ..run.window import WIDTH_KMS
 from .vo_asking import VoAsk, vo_answering, vo_table
 
 _LONGEST_M = 1e-2
