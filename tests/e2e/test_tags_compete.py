@@ -4,16 +4,19 @@ and what it is tested on has no part in the choice."""
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import numpy as np
 import pytest
 
 import spectrarium as sp
+from spectrarium.domain.errors import InternalError, TransientError, UsageError
+from spectrarium.domain.progress import Silent
 from spectrarium.embed import heads, heads_network, heads_trees
 from spectrarium.explore.tag_store import load_tagger
 from spectrarium.explore.tagging import TEST, split
-from spectrarium.run import tagging
+from spectrarium.run import rotations, tagging
 from spectrarium.run.objects import objects_of
 
 
@@ -58,7 +61,7 @@ def catalogue(path, values):
 
 def test_every_head_is_compared_on_every_embedding_and_the_best_is_kept(own):
     whole, poor = sorted(own.store.names("embeddings"), key=len)
-    report = own.tag_train("truth.teff")
+    report = own.tag_train("truth.teff", workers=1)  # other processes know nothing of _short
     assert len(report.made) == 1, "they know the same spectra: one tagger is kept, not two"
     assert not report.skipped
     made = report.made[0]
@@ -118,14 +121,60 @@ def test_labels_of_tested_objects_choose_nothing(own, tmp_path, monkeypatch):
 def test_in_each_rotation_the_choice_is_made_without_what_is_tested(own, tmp_path, monkeypatch):
     """Nested: what each rotation tests with was chosen by it, not by the kept tagger."""
     seen = []
-    plain = tagging.train_tagger
+    plain = rotations.train_tagger
 
     def watched(some, *given, **options):
         seen.append((sorted(some), options["heads"], options["rotation"]))
         return plain(some, *given, **options)
 
-    monkeypatch.setattr(tagging, "train_tagger", watched)
+    monkeypatch.setattr(rotations, "train_tagger", watched)
     made = own.tag_train("truth.teff", heads=["ridge"]).made[0]
     both = sorted(own.store.names("embeddings"))
     assert seen == [(both, ["ridge"], k) for k in range(tagging.ROTATIONS)]
     assert sum(made.test["chosen"].values()) == tagging.ROTATIONS
+
+
+def test_rotations_in_other_processes_come_to_the_same(own, tmp_path):
+    shutil.copytree(own.path, tmp_path / "other")
+    one = own.tag_train("truth.teff", heads=["ridge"], workers=1)
+    two = sp.open(tmp_path / "other").tag_train("truth.teff", heads=["ridge"], workers=2)
+    assert one.record() == two.record(), "the models' hashes too"
+    assert one.made[0].rotations == tagging.ROTATIONS
+
+
+class Impatient(Silent):
+    """Asks to stop once something is done."""
+
+    done = 0
+
+    def advance(self, steps=1):
+        self.done += steps
+
+    def cancelled(self):
+        return self.done > 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_training_that_is_cancelled_changes_nothing(own, workers):
+    before = own.status(), sorted(own.path.rglob("*"))
+    with pytest.raises(TransientError) as caught:
+        own.tag_train("truth.teff", heads=["ridge"], workers=workers, progress=Impatient())
+    assert caught.value.code == "cancelled"
+    assert (sp.open(own.path).status(), sorted(own.path.rglob("*"))) == before
+
+
+def test_a_training_process_that_ends_by_itself_is_said():
+    class Fatal:
+        def turned(self, rotation):
+            os._exit(1)
+
+    with pytest.raises(InternalError, match="ended by itself") as caught:
+        list(rotations._in_parallel(Fatal(), 2, 2))
+    assert caught.value.code == "no_worker"
+    assert "--workers 1" in caught.value.remedy
+
+
+def test_what_is_wrong_is_said_whichever_process_finds_it(own):
+    with pytest.raises(UsageError) as caught:
+        own.tag_train("truth.teff", heads=["forest"], workers=2)
+    assert caught.value.code == "unknown_head"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from spectrarium.domain.errors import InternalError, UsageError
 from spectrarium.embed import heads, heads_network, heads_trees
-from spectrarium.embed.heads import MAKERS, Lesson, fit_head, log_loss, pinball
+from spectrarium.embed.heads import MAKERS, Lesson, fit_head, fit_heads, log_loss, pinball
 from spectrarium.explore.tag_design import quantile_levels
 
 TAUS = quantile_levels((0.68, 0.90))
@@ -86,6 +87,35 @@ def test_same_seed_same_head_and_settings_can_be_used_again(name):
     np.testing.assert_array_equal(one.predict(lesson.x), two.predict(lesson.x))
     again = number_lesson(600, valid=np.zeros(600, bool), chosen=one.chosen)
     assert fit_head(name, again).chosen == one.chosen
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+@pytest.mark.parametrize("make", [number_lesson, class_lesson])
+def test_heads_that_are_trained_together_are_those_trained_alone(name, make, monkeypatch):
+    """Lessons of different length, one with its settings chosen before, one with noise."""
+    monkeypatch.setattr(heads_network, "_STEPS", 100)
+    one, two = make(n=700), make(n=500, seed=4)
+    noise = np.full_like(two.x, 0.2)
+    two = replace(two, noise=noise)
+    chosen = fit_head(name, one).chosen
+    again = replace(make(n=300, seed=6), valid=np.zeros(300, bool), chosen=chosen)
+    lessons = [one, two, again]
+    together = fit_heads(name, lessons)
+    for lesson, head in zip(lessons, together, strict=True):
+        alone = fit_head(name, lesson)
+        assert head.chosen == alone.chosen
+        np.testing.assert_allclose(head.predict(lesson.x), alone.predict(lesson.x), atol=2e-3)
+    assert together[2].chosen == chosen
+    assert fit_heads(name, []) == []
+
+
+def test_each_network_stops_where_its_own_validation_spectra_say():
+    """One that is done does not hold up the others, nor is it trained further."""
+    pytest.importorskip("torch")
+    easy, hard = number_lesson(300), number_lesson(1500, seed=5)
+    steps = [h.chosen["steps"] for h in fit_heads("network", [easy, hard])]
+    assert steps[0] != steps[1]
+    assert all(50 <= s <= 800 for s in (*steps[0], *steps[1]))
 
 
 def test_trees_are_the_librarys_to_the_last_digit():

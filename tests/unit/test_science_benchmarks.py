@@ -26,7 +26,8 @@ def program(monkeypatch):
     before = set(sys.modules)
     yield importlib.import_module
     for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("coverage", "rerank", "tables", "triage", "support"):
+        if name.split(".")[0] in ("coverage", "nuisances", "rerank", "tables", "triage",
+                                  "support"):
             del sys.modules[name]
 
 
@@ -154,3 +155,28 @@ def test_ablations_write_their_own_columns_alone(program, monkeypatch, tmp_path)
     record.write_text(json.dumps({"rows": rows, "runs": runs}))
     tables.main([str(record)])
     assert page.read_text() == before.replace("0.800 −0.057", "0.891 **+0.050**")
+
+
+def test_nuisances_are_probed_over_splits(program, monkeypatch, stars, tmp_path):
+    nuisances = program("nuisances")
+    record = ran(nuisances, monkeypatch, tmp_path / "nuisances.json", "--data", str(stars),
+                 "--corpora", "miles", "--splits", "3")  # fmt: skip
+    assert record["splits"] == 3
+    assert {r["measure"].rsplit(" ", 1)[1] for r in record["rows"]} == {"(ridge)", "(knn)"}
+    for row in record["rows"]:
+        for other in ("raw pixels", "pca"):
+            gap = row[f"patch − {other}"]
+            apart = row["patch"]["value"] - row[other]["value"]
+            assert gap["value"] == pytest.approx(apart, abs=2e-3)
+        assert row["patch"]["n_objects"] > 0.4 * 170, "more objects than one split tests"
+
+
+def test_splits_differ_and_keep_objects_whole(program, stars):
+    nuisances = program("nuisances")
+    corpus = next(r for r in REAL if r.name == "miles").load(stars)
+    parts = [nuisances.turned(corpus, k) for k in range(2)]
+    for one in parts:
+        tested = set(corpus.objects[one.test].tolist())
+        assert len(tested) == int(0.4 * len(set(corpus.objects.tolist())))
+        assert tested.isdisjoint(corpus.objects[~one.test].tolist())
+    assert not np.array_equal(parts[0].test, parts[1].test)

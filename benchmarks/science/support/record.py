@@ -38,12 +38,14 @@ def value(found: Interval) -> str:
     return f"{found.value:.3f} ({found.low:.3f}–{found.high:.3f})"
 
 
-def change(found: Interval) -> str:
-    """``+0.017 (+0.004 … +0.032)``, **bold** where more beyond the interval, *italic* where
-    less."""
+def change(found: Interval, less: bool = False) -> str:
+    """``+0.017 (+0.004 … +0.032)``, **bold** where more (or `less`) beyond the interval, *italic*
+    where the opposite."""
     numbers = [f"{v:+.3f}".replace("-", "−") for v in (found.value, found.low, found.high)]
     text = "{} ({} … {})".format(*numbers)
-    return f"**{text}**" if found.low > 0 else f"*{text}*" if found.high < 0 else text
+    if not found.low <= 0 <= found.high:
+        return f"**{text}**" if (found.low > 0) != less else f"*{text}*"
+    return text
 
 
 def _rounded(value: Any) -> Any:

@@ -34,6 +34,8 @@ def command() -> None:
 @click.option("--object", "object_column", default=None, metavar="COLUMN",
               help="Says which spectra are of one object [default: position, name].")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--workers", type=click.IntRange(0), default=None,
+              help="Training processes [default: one a core].")  # fmt: skip
 @archive_only
 @json_option
 def train(

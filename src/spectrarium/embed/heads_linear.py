@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
 _FOLDS = 5
 
 
-def fit(lesson: Lesson) -> tuple[Arrays, dict[str, Any]]:
-    """Weights, and the penalty that did best on the validation spectra."""
-    return _fit_class(lesson) if lesson.n_classes else _fit_number(lesson)
+def fit(lessons: Sequence[Lesson]) -> list[tuple[Arrays, dict[str, Any]]]:
+    """Of each lesson weights, and the penalty that did best on the validation spectra."""
+    return [_fit_class(one) if one.n_classes else _fit_number(one) for one in lessons]
 
 
 def predict(arrays: Arrays, x: Floats) -> Floats:

@@ -20,9 +20,9 @@ _CHUNK = 2048
 _PARTS = ("feature", "threshold", "left", "right", "value")
 
 
-def fit(lesson: Lesson) -> tuple[Arrays, dict[str, Any]]:
-    """Weights, and after how many rounds the validation spectra said stop."""
-    return _fit_class(lesson) if lesson.n_classes else _fit_number(lesson)
+def fit(lessons: Sequence[Lesson]) -> list[tuple[Arrays, dict[str, Any]]]:
+    """Of each lesson weights, and after how many rounds the validation spectra said stop."""
+    return [_fit_class(one) if one.n_classes else _fit_number(one) for one in lessons]
 
 
 def predict(arrays: Arrays, x: Floats) -> Floats:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..domain.errors import UsageError
 from ..domain.progress import Progress, Silent
-from ..embed.heads import Head, Lesson, available, fit_head, log_loss, pinball
+from ..embed.heads import Head, Lesson, available, fit_head, fit_heads, log_loss, pinball
 from ..embed.training_set import held_out
 from .conformal import Floats, make_bins, object_weights
 from .tag_design import Design, Scale, quantile_levels, wants_log
@@ -273,16 +273,15 @@ class _Job:
         candidate, few = str(best["candidate"]), self.few
         features = self.candidates[candidate]
         fit = self.rows(candidate, TRAIN, VALID, *[CALIBRATE] * few)
-        head, design, scale = self._fit(best, fit)
         cal = fit if few else self.rows(candidate, CALIBRATE)
         objects = self.objects[cal]
         fold = _tenth(objects, self.seed) if few else np.zeros(len(cal), np.int64)
         if self._n_objects >= FEWER:
             fold //= 2
+        scale, parts = self._scale(fit), [fold == k for k in np.unique(fold)]
+        (head, design), *judges = self._fit(best, scale, fit, *[fit[~p] for p in parts if few])
         raw = np.empty((len(cal), len(self.labels.classes) or len(self.taus)))
-        for k in np.unique(fold):
-            mine = fold == k
-            judge, seen = (head, design) if not few else self._fit(best, fit[~mine], scale)[:2]
+        for mine, (judge, seen) in zip(parts, judges or [(head, design)], strict=True):
             raw[mine] = judge.predict(seen.of(features[cal[mine]]))
         snr = np.asarray(features.snr, np.float64)[cal]
         middle = raw[:, len(self.taus) // 2] if self.kind == "number" else np.zeros(len(cal))
@@ -309,16 +308,21 @@ class _Job:
                       card)  # fmt: skip
 
     def _fit(
-        self, best: Mapping[str, Any], rows: NDArray[np.int64], scale: Scale | None = None
-    ) -> tuple[Head, Design, Scale]:
-        """The chosen head with its chosen settings, trained on these rows alone."""
-        features = self.candidates[str(best["candidate"])][rows]
-        scale, design = scale or self._scale(rows), Design.fit(features)
-        y = scale.forth(self.labels.y[rows]) if self.kind == "number" else self.labels.y[rows]
-        lesson = Lesson(design.of(features), y, np.zeros(len(rows), bool), self.taus,
-                        len(self.labels.classes), self.seed, best["chosen"],
-                        design.noise(features))  # fmt: skip
-        return fit_head(str(best["head"]), lesson), design, scale
+        self, best: Mapping[str, Any], scale: Scale, *parts: NDArray[np.int64]
+    ) -> list[tuple[Head, Design]]:
+        """The chosen head with its chosen settings, trained on each of these sets of rows alone."""
+        candidate = self.candidates[str(best["candidate"])]
+        designs, lessons = [], []
+        for rows in parts:
+            features, label = candidate[rows], self.labels.y[rows]
+            design = Design.fit(features)
+            designs.append(design)
+            lessons.append(Lesson(
+                design.of(features), scale.forth(label) if self.kind == "number" else label,
+                np.zeros(len(rows), bool), self.taus, len(self.labels.classes), self.seed,
+                best["chosen"], design.noise(features),
+            ))  # fmt: skip
+        return list(zip(fit_heads(str(best["head"]), lessons), designs, strict=True))
 
 
 __all__ = ["Features", "Predictions", "Tagger", "split", "train_tagger"]

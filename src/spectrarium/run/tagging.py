@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from ..domain.errors import UsageError
 from ..domain.progress import Progress, Silent
 from ..embed.heads import available
-from ..explore.tag_guard import Features
-from ..explore.tag_report import joined, outcome, summary
+from ..explore.tag_report import joined, summary
 from ..explore.tag_store import save_tagger
 from ..explore.tagger import Tagger
-from ..explore.tagging import LEAST_LABELLED, ROTATIONS, TEST, TRAIN, split, train_tagger
+from ..explore.tagging import LEAST_LABELLED, ROTATIONS, TEST, TRAIN, split
 from ..store.archive import Archive, Rows
 from ..store.writer import open_writer
 from .labels import JoinReport, join_catalogue, put_labels
 from .objects import objects_of
+from .rotations import Lessons, rotations
 from .tag_apply import publish
 from .tag_labels import LabelValues, find_column, label_values, tag_name, usable_values
 from .tag_rows import Vectors, empty_table, vectors_of
@@ -96,6 +96,7 @@ def tag_train(
     heads: Sequence[str] | None = None,
     object_column: str | None = None,
     seed: int = 0,
+    workers: int | None = None,
     progress: Progress | None = None,
     wait_s: float = 60.0,
 ) -> TagTraining:
@@ -107,6 +108,7 @@ def tag_train(
         the pipeline's own · source : catalogue to join first, by `key` and `on`
     kind : number or class; None = by its values · where : which observations to learn from
     models : embeddings to learn from; None = all · object_column : tells objects apart
+    workers : processes that train, see `rotations`; what comes out does not depend on them
     Raises
     ------
     UsageError : nothing embedded, no such label, no values, a constant label, or fewer than 100
@@ -129,7 +131,7 @@ def tag_train(
     trained = []
     for group in _groups(held, rows, values, objects, out.skipped):
         job = _Training(archive, rows, values, objects, {n: held[n] for n in group}, heads, seed,
-                        progress)  # fmt: skip
+                        progress, workers)  # fmt: skip
         trained.append((group, job.run()))
     if not trained:
         most = max((_labelled(held[n], rows, values, objects) for n in names), default=0)
@@ -242,24 +244,20 @@ class _Training:
     heads: Sequence[str] | None
     seed: int
     progress: Progress
+    workers: int | None
 
     def run(self) -> _Trained:
         """The winner, tested on objects that it never saw."""
         some = {n: v.at(self.rows) for n, v in self.held.items()}
-        tagger = self._train(some, self.heads, 0)
+        known = _usable(self.values) & np.any([f.covered for f in some.values()], axis=0)
+        n = ROTATIONS if len(np.unique(self.objects[known])) < FEW_OBJECTS else 1
+        lessons = Lessons(some, self.values.values, self.objects, self.values.kind,
+                          self.values.name, self.heads, self.seed)  # fmt: skip
+        taggers, parts = zip(*rotations(lessons, n, self.progress, self.workers), strict=True)
+        chosen = Counter(f"{one.head.name} on {one.candidate}" for one in taggers)
+        tagger: Tagger = taggers[0]
         best = tagger.candidate
         whole = some[best]
-        total = len(np.unique(self.objects[whole.covered & _usable(self.values)]))
-        rotations = ROTATIONS if total < FEW_OBJECTS else 1
-        parts, chosen = [], Counter[str]()
-        for k in range(rotations):
-            if k:
-                self.progress.start(f"testing {self.values.name}: rotation {k + 1}", None)
-            now = tagger if k == 0 else self._train(some, self.heads, k)
-            chosen[f"{now.head.name} on {now.candidate}"] += 1
-            rows = np.flatnonzero(split(self.objects, self.seed, k) == TEST)
-            parts.append(outcome(now, some[now.candidate][rows], self.values.values[rows],
-                                 self.objects[rows]))  # fmt: skip
         uid = self.archive.index.value("uid", self.rows)
         part = split(self.objects, self.seed)
         if tagger.card["calibration"] == "out of fold":
@@ -268,18 +266,10 @@ class _Training:
         reference = tagger.guard.rows
         label = self.values.values[reference]
         return _Trained(
-            tagger, summary(joined(parts)) | {"chosen": dict(chosen.most_common())}, rotations,
+            tagger, summary(joined(parts)) | {"chosen": dict(chosen.most_common())}, n,
             uid[member], part[member], uid[reference],
             label.astype(np.float64) if self.values.kind == "number" else label.astype(str),
             self.held[best],
-        )  # fmt: skip
-
-    def _train(
-        self, some: dict[str, Features], heads: Sequence[str] | None, rotation: int
-    ) -> Tagger:
-        return train_tagger(
-            some, self.values.values, self.objects, kind=self.values.kind, name=self.values.name,
-            heads=heads, seed=self.seed, rotation=rotation, progress=self.progress,
         )  # fmt: skip
 
 
