@@ -12,6 +12,10 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
+import spectrarium as sp
+
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "spectrarium"
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -176,3 +180,23 @@ def test_versions_agree():
     assert project
     assert cited
     assert spectrarium.__version__ == project[1] == cited[1] == code["version"]
+
+
+def test_opening_an_archive_loads_little(tmp_path):
+    """Whoever looks at one row need not wait for what fits models, draws or publishes."""
+    heavy = {"astropy.coordinates", "astropy.io.votable", "cdshealpix", "faiss", "matplotlib",
+             "mocpy", "numba", "scipy", "sklearn", "torch", "umap"}  # fmt: skip
+    program = (
+        "import sys, numpy as np, spectrarium as sp\n"
+        "archive = sp.open(sys.argv[1])\n"
+        "archive.status(), archive.find('snr > 0'), archive.read('one')\n"
+        f"print(*sorted({heavy!r} & set(sys.modules)))"
+    )
+    archive = sp.open(tmp_path / "archive")
+    wave = np.linspace(5000.0, 5100.0, 50)
+    archive.ingest(sp.Spectrum(axis=sp.SpectralAxis("Angstrom", wave), flux=np.ones(50),
+                               observation=sp.Observation("X", "one", snr=5.0),
+                               provenance=sp.Provenance("test", "test")))  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", program, str(archive.path)], check=True,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.stdout.split() == []
