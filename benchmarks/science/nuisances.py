@@ -1,6 +1,6 @@
 """What do distances know that they should not? Nuisances of small corpora over many splits.
 
-    python benchmarks/science/nuisances.py --data DIR [--corpora sdss,lamost,miles,snid]
+    python benchmarks/science/nuisances.py --data DIR [--corpora sdss,lamost]
         [--splits N] [--out FILE.json]
 
 `spectrarium evaluate` holds out two objects in five, once and for ever: of the smallest corpora
@@ -32,7 +32,7 @@ from spectrarium.evaluate.fitting import encoded, fitted, made
 from spectrarium.evaluate.real import REAL
 from spectrarium.explore.probes import felt
 
-CORPORA = ("sdss", "lamost", "miles", "snid")
+CORPORA = ("sdss", "lamost")
 METHODS = ("raw pixels", "pca", "patch")
 TESTED = 0.4
 STEPS, QUICK = 600, 5

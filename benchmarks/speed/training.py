@@ -1,10 +1,12 @@
 """Training and embedding by networks: spectra/s, share of the machine's limits, peak memory.
 
 python benchmarks/speed/training.py [--device auto] [--pixels N] [--spectra N] [--out FILE.json]
+python benchmarks/speed/training.py --part feed
 
 Each encoder in a process of its own: steps on spectra that are already on the device, epochs fed
 from memory and from a spool on disk, embedding. Limits take turns with the steps, so that a busy
-machine slows both: matrix products, memory copy, reading the spool's bytes. The convolutional
+machine slows both: matrix products, memory copy. The feed alone stands beside reading the spool's
+bytes, and is written to feed.json. The convolutional
 network at 327,680 pixels stands beside plain PyTorch layers of the same shapes (no trust channel,
 no noise, no frame), which take turns with it.
 """
@@ -188,28 +190,41 @@ def fed(cls: Any, domain: ModelDomain, data: Prepared, settings: Any, device: to
             out[f"epoch_from_{name}_spectra_s"] = round(len(data) / seconds, 1)
             took = timed(lambda m=model, s=source: [m.encode(b.flux, b.ivar) for b in s()])
             out[f"embed_from_{name}_spectra_s"] = round(len(data) / took, 1)
-        out |= feeding(spool, device)
     return out
 
 
-def feeding(spool: Spool, device: torch.device) -> dict[str, float]:
-    """The feed alone, shuffled as in training, beside reading the spool's files from end to end."""
-    rows = np.random.default_rng(0).permutation(len(spool))
-    batches = equal_batches(rows, 64)
-    volume = sum(len(b) for b in batches) * spool.domain.n_pix * 8
+def feeding(n: int, n_pix: int, size: int, device: torch.device) -> dict[str, Any]:
+    """The feed alone, shuffled as in training, beside what only reads the spool's bytes: into
+    arrays that hold them, and through one small buffer, which leaves them nowhere."""
+    with Spool(ModelDomain(4000.0, 9000.0, n_pix)) as spool:
+        for start in range(0, n, size):
+            spool.add(made(min(size, n - start), n_pix, start))
+        batches = equal_batches(np.random.default_rng(0).permutation(n), size)
+        volume = sum(len(b) for b in batches) * n_pix * 8
+        files = [spool.folder / f"{name}.bin" for name in ("flux", "ivar")]
 
-    def read() -> None:
-        block = bytearray(2**22)
-        for name in ("flux", "ivar"):
-            with (spool.folder / f"{name}.bin").open("rb", buffering=0) as file:
-                while file.readinto(block):
-                    pass
+        def through() -> None:
+            block = bytearray(2**22)
+            for path in files:
+                with path.open("rb", buffering=0) as file:
+                    while file.readinto(block):
+                        pass
 
-    feed = waiting(device, lambda: [len(b) for b in Feed(spool, device)(batches)])
-    took = interleaved({"feed": feed, "read": read}, 5)
-    return {"feed_gb_s": round(volume / took["feed"] / 1e9, 2),
-            "read_gb_s": round(len(spool) * spool.domain.n_pix * 8 / took["read"] / 1e9, 2),
-            "feed_spectra_s": round(len(rows) / took["feed"], 1)}  # fmt: skip
+        def load() -> None:
+            for path in files:  # a batch's worth at a time: all at once need not fit
+                with path.open("rb", buffering=0) as file:
+                    while len(np.fromfile(file, np.float32, size * n_pix)):
+                        pass
+
+        fed = Feed(spool, device)
+        feed = waiting(device, lambda: [len(b) for b in fed(batches)])
+        took = interleaved({"feed": feed, "load": load, "through": through}, 9)
+    whole = n * n_pix * 8
+    return {"pixels": n_pix, "spectra": n, "batch": size,
+            "feed_gb_s": round(volume / took["feed"] / 1e9, 2),
+            "load_gb_s": round(whole / took["load"] / 1e9, 2),
+            "through_a_buffer_gb_s": round(whole / took["through"] / 1e9, 2),
+            "feed_spectra_s": round(volume / n_pix / 8 / took["feed"], 1)}  # fmt: skip
 
 
 class Plain(nn.Module):
@@ -293,14 +308,19 @@ def main() -> None:
     parser.add_argument("--spectra", type=int, default=2000)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--part", choices=[*ENCODERS, "echelle"])
-    parser.add_argument("--out", type=Path, default=RESULTS / "training.json")
+    parser.add_argument("--part", choices=[*ENCODERS, "echelle", "feed"])
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    args.out = args.out or RESULTS / ("feed.json" if args.part == "feed" else "training.json")
     torch.set_num_threads(args.threads)
     device = device_named(args.device)
     result: dict[str, Any]
     if args.part == "echelle":
         result = echelle(device, 128 if device.type == "cuda" else 1, args.repeat)
+    elif args.part == "feed":
+        result = {"machine": machine(("torch",)), "device": str(device), "runs": [
+            feeding(4000, 4000, 64, device), feeding(256, ECHELLE, 32, device)]}  # fmt: skip
+        print(json.dumps(result["runs"], indent=1))
     elif args.part:
         result = measure(args.part, device, args.pixels, args.spectra, args.repeat)
     else:

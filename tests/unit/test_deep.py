@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -324,16 +326,79 @@ def test_the_feed_gives_every_row_once_and_in_order():
     data = world()
     batches = equal_batches(np.arange(10, 110), 32)
     assert {len(b) for b in batches} == {25}
-    got = list(Feed(data, CPU)(batches))
-    for rows, batch in zip(batches, got, strict=True):
+    for rows, batch in zip(batches, Feed(data, CPU)(batches), strict=True):
         np.testing.assert_array_equal(batch.rows, rows)
         np.testing.assert_array_equal(batch.flux, data.take(rows)[0])
         np.testing.assert_array_equal(batch.objects, data.objects[rows])
 
 
+@pytest.mark.parametrize("keep", ["memory", "disk"])
+def test_the_feed_cleans_what_is_not_and_leaves_what_is(keep, tmp_path):
+    """Values without information reach no network, whatever lies there; nothing else changes."""
+    whole = next(iter(world(n=40)()))
+    assert world(n=40).clean
+    flux, ivar = whole.flux.copy(), whole.ivar.copy()
+    flux[3, 5], ivar[7, 2], ivar[9, :4], flux[11, 0] = np.nan, np.inf, -1.0, np.inf
+    dirty = replace(whole, flux=flux, ivar=ivar)
+    rows = np.array([0, 3, 7, 9, 11, 30])
+    with Spool.resumed(DOMAIN, tmp_path / "spool") as spool:
+        spool.add(whole[:20])
+        assert spool.clean
+        spool.add(whole[20:])
+        spool.checkpoint(40)
+        same = next(Feed(spool, CPU)([rows]))
+        np.testing.assert_array_equal(same.flux, whole.flux[rows])
+        spool.add(dirty)
+        assert not spool.clean
+        data = InMemory(DOMAIN, dirty) if keep == "memory" else spool
+        at = rows if keep == "memory" else rows + 40
+        assert not data.clean
+        batch = next(Feed(data, CPU)([at]))
+    bad = ~(np.isfinite(flux) & (ivar > 0) & np.isfinite(ivar))[rows]
+    assert bad.sum() == 7
+    assert not batch.flux.numpy()[bad].any()
+    assert not batch.ivar.numpy()[bad].any()
+    np.testing.assert_array_equal(batch.flux.numpy()[~bad], whole.flux[rows][~bad])
+    with Spool.resumed(DOMAIN, tmp_path / "spool") as again:  # as at its checkpoint
+        assert (len(again), again.clean) == (40, True)
+    journal = tmp_path / "spool" / "journal.json"
+    journal.write_text(journal.read_text().replace(', "clean": true', ""))
+    with Spool.resumed(DOMAIN, tmp_path / "spool") as older:
+        assert not older.clean, "one that never said so is cleaned"
+
+
+def test_the_feed_fills_the_same_memory_again_and_no_batch_too_early():
+    """A handful of batches' worth, whatever their number and however slow the network is."""
+    data = world(n=160)
+    batches = [np.arange(i, i + (8 if i < 150 else 3)) for i in range(0, 152, 4)]
+    places = set()
+    for rows, batch in zip(batches, Feed(data, CPU)(batches), strict=True):
+        places.add(batch.flux.data_ptr())
+        time.sleep(0.002)  # the reader gets as far ahead as it may
+        np.testing.assert_array_equal(batch.flux, data.take(rows)[0])
+        np.testing.assert_array_equal(batch.ivar, data.take(rows)[1])
+    assert len(places) <= 5
+
+
+def test_rows_are_taken_into_arrays_that_are_there():
+    data = world(n=30)
+    with Spool(DOMAIN) as spool:
+        spool.add(next(iter(data())))
+        for source in (data, spool):
+            rows = np.array([4, 5, 6, 2, 29, 0])
+            into = tuple(np.full((6, DOMAIN.n_pix), np.nan, np.float32) for _ in range(2))
+            got = source.take(rows, into)
+            assert got[0] is into[0]
+            assert got[1] is into[1]
+            for filled, copied in zip(into, source.take(rows), strict=True):
+                np.testing.assert_array_equal(filled, copied)
+        with pytest.raises(ValueError, match="contiguous float32"):
+            spool.take(np.arange(3), tuple(np.empty((4, DOMAIN.n_pix), np.float32) for _ in "ab"))
+
+
 def test_an_error_of_a_reader_thread_reaches_the_caller():
     data = world()
-    data.take = lambda rows: 1 / 0
+    data.take = lambda rows, into: 1 / 0
     with pytest.raises(ZeroDivisionError):
         list(Feed(data, CPU)([np.arange(4)]))
 

@@ -22,6 +22,9 @@ _CACHED = 2**15
 """Values cleaned at a time on a CPU: they stay in its cache."""
 
 
+_Memory = tuple[torch.Tensor, torch.Tensor]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Spectra on the device that computes.
@@ -96,6 +99,7 @@ def clean_on_device(flux: torch.Tensor, ivar: torch.Tensor) -> None:
 class Feed:
     """Batches of a training set, read by threads while the network computes.
 
+    A batch holds until the next is asked for: on a CPU its memory is then filled anew.
     Memory: `ahead` batches on the host; on CUDA they are page-locked and copied on a stream of
     their own, one batch ahead of the one in use.
     """
@@ -106,6 +110,7 @@ class Feed:
         self.readers = 4 if device.type == "cuda" else 1
         self.ahead = 2 * self.readers
         self._objects = torch.from_numpy(np.ascontiguousarray(data.objects))
+        self._free: list[_Memory] = []
         self._stream: torch.cuda.Stream | None = None
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
@@ -121,22 +126,44 @@ class Feed:
     def _on_host(
         self, pool: ThreadPoolExecutor, batches: list[NDArray[np.int64]]
     ) -> Iterator[tuple[torch.Tensor, ...]]:
-        waiting: deque[Future[tuple[torch.Tensor, ...]]] = deque()
+        waiting: deque[tuple[Future[tuple[torch.Tensor, ...]], _Memory]] = deque()
+        most = max((len(rows) for rows in batches), default=0)
         for rows in batches:
-            waiting.append(pool.submit(self._read, rows))
+            memory = self._memory(most)
+            waiting.append((pool.submit(self._read, rows, memory), memory))
             if len(waiting) > self.ahead:
-                yield waiting.popleft().result()
+                yield from self._next(waiting)
         while waiting:
-            yield waiting.popleft().result()
+            yield from self._next(waiting)
 
-    def _read(self, rows: NDArray[np.int64]) -> tuple[torch.Tensor, ...]:
-        flux, ivar = (np.ascontiguousarray(a, np.float32) for a in self.data.take(rows))
+    def _next(
+        self, waiting: deque[tuple[Future[tuple[torch.Tensor, ...]], _Memory]]
+    ) -> Iterator[tuple[torch.Tensor, ...]]:
+        future, memory = waiting.popleft()
+        yield future.result()
+        if self.device.type == "cpu":  # elsewhere a copy may still be under way; torch keeps
+            self._free.append(memory)  # page-locked memory for whoever asks next
+
+    def _memory(self, n: int) -> _Memory:
+        """Of n spectra or more; fresh memory costs more than filling it."""
+        while self._free:
+            known = self._free.pop()
+            if len(known[0]) >= n:
+                return known
+        shape, pinned = (n, self.data.domain.n_pix), self._stream is not None
+        return torch.empty(shape, pin_memory=pinned), torch.empty(shape, pin_memory=pinned)
+
+    def _read(self, rows: NDArray[np.int64], memory: _Memory) -> tuple[torch.Tensor, ...]:
+        """Straight into the memory that batches are used in, or copied to the device from."""
+        pinned = self._stream is not None
+        flux, ivar = (m[: len(rows)] for m in memory)
+        arrays = flux.numpy(), ivar.numpy()
+        self.data.take(rows, arrays)
+        if not (pinned or self.data.clean):
+            clean(*arrays)
         at = torch.from_numpy(rows)
-        if self._stream is None:
-            clean(flux, ivar)
-            return torch.from_numpy(flux), torch.from_numpy(ivar), self._objects[at], at
-        pinned = (torch.from_numpy(a).pin_memory() for a in (flux, ivar))
-        return *pinned, self._objects[at].pin_memory(), at
+        objects = self._objects[at]
+        return flux, ivar, objects.pin_memory() if pinned else objects, at
 
     def _ahead(self, host: Iterator[tuple[torch.Tensor, ...]]) -> Iterator[Batch]:
         """On CUDA the next batch is on its way while this one is in use."""
@@ -164,7 +191,8 @@ class Feed:
         now.wait_stream(self._stream)
         for tensor in sent[:3]:
             tensor.record_stream(now)  # else its memory could be given away while in use
-        clean_on_device(sent[0], sent[1])
+        if not self.data.clean:
+            clean_on_device(sent[0], sent[1])
         return Batch(sent[0], sent[1], sent[2], sent[3])
 
 

@@ -19,6 +19,7 @@ from ..domain.derived import NoiseSource
 from ..domain.errors import TransientError
 from .domain import ModelDomain
 from .prepare import F4, Prepared
+from .training_set import Pair, is_clean
 
 _FACTS = np.dtype([("scale", "<f8"), ("snr", "<f8"), ("coverage", "<f8"), ("index", "<i8"),
                    ("object", "<i8"), ("noise", "u1")])  # fmt: skip
@@ -71,6 +72,7 @@ class Spool:
             self._files[name].truncate(n * size)
         self.given = int(state.get("given", 0))
         self.complete = bool(state.get("complete", False))
+        self.clean = bool(state.get("clean", n == 0))
         stored = np.fromfile(folder / "facts.bin", _FACTS, n)
         self._parts: list[NDArray[Any]] = [stored] if n else []
         self._n = n
@@ -147,13 +149,14 @@ class Spool:
                 self._files[name].flush()
         except OSError as error:
             raise self._full(error) from error
+        self.clean = self.clean and is_clean(arrays["flux"], arrays["ivar"])
         self._parts.append(facts)
         self._n += n
 
     def checkpoint(self, given: int, complete: bool = False) -> None:
         """Make what was added outlast a crash; `given` spectra were looked at to get there."""
         self.given, self.complete = given, complete
-        state = {"spectra": self._n, "given": given, "complete": complete}
+        state = {"spectra": self._n, "given": given, "complete": complete, "clean": self.clean}
         partial = self.folder / f".{_JOURNAL}.part"
         try:
             for file in self._files.values():
@@ -173,8 +176,8 @@ class Spool:
             where=str(self.folder), remedy="free some space or choose another directory",
         )  # fmt: skip
 
-    def take(self, rows: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(k, n_pix) flux and ivar of these rows, in the order given: copies.
+    def take(self, rows: NDArray[Any], into: Pair | None = None) -> Pair:
+        """(k, n_pix) flux and ivar of these rows, in the order given: copies, or `into` filled.
 
         Rows are read in the order of the disk, neighbours in one go; threads may call it at once.
         """
@@ -188,7 +191,10 @@ class Spool:
         ordered = rows[order]
         cuts = np.flatnonzero((np.diff(ordered) != 1) | (np.diff(order) != 1)) + 1
         starts = [0, *cuts.tolist(), len(rows)]
-        flux, ivar = (np.empty((len(rows), self.domain.n_pix), F4) for _ in range(2))
+        shape = len(rows), self.domain.n_pix
+        flux, ivar = into or (np.empty(shape, F4), np.empty(shape, F4))
+        if any(a.shape != shape or a.dtype != F4 or not a.flags.c_contiguous for a in (flux, ivar)):
+            raise ValueError(f"flux and ivar must be contiguous float32 arrays of {shape}")
         for a, b in pairwise(starts):
             if a < b:
                 at, to = int(ordered[a]), int(order[a])

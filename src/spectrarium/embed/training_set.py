@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,14 @@ from numpy.typing import NDArray
 from ..domain.derived import NoiseSource
 from .domain import ModelDomain
 from .prepare import Prepared
+
+Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def is_clean(flux: NDArray[np.float32], ivar: NDArray[np.float32]) -> bool:
+    """Whether both are 0 wherever there is no information, as `Preparer` leaves them."""
+    bad = ~((np.abs(flux) < np.inf) & (ivar > 0) & (ivar < np.inf))
+    return not (flux[bad].any() or ivar[bad].any())
 
 
 class TrainingSet(Protocol):
@@ -34,14 +43,22 @@ class TrainingSet(Protocol):
         """(n,) True where noise was estimated from the flux, for want of errors."""
         ...
 
+    @property
+    def clean(self) -> bool:
+        """Whether flux and ivar are 0 wherever there is no information: see `is_clean`."""
+        ...
+
     def __len__(self) -> int: ...
 
     def __call__(self) -> Iterator[Prepared]:
         """A new pass in a fixed order."""
         ...
 
-    def take(self, rows: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(k, n_pix) flux and ivar of these rows, in the order given."""
+    def take(self, rows: NDArray[Any], into: Pair | None = None) -> Pair:
+        """(k, n_pix) float32 flux and ivar of these rows, in the order given.
+
+        into : arrays of that shape to fill and give back: no other copy is made
+        """
         ...
 
 
@@ -69,9 +86,20 @@ class InMemory:
         """One pass: one batch."""
         yield self._batch
 
-    def take(self, rows: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(k, n_pix) flux and ivar of these rows."""
-        return self._batch.flux[rows], self._batch.ivar[rows]
+    @cached_property
+    def clean(self) -> bool:
+        """Whether flux and ivar are 0 wherever there is no information."""
+        return is_clean(self._batch.flux, self._batch.ivar)
+
+    def take(self, rows: NDArray[Any], into: Pair | None = None) -> Pair:
+        """(k, n_pix) flux and ivar of these rows; see `TrainingSet.take`."""
+        own = self._batch.flux, self._batch.ivar
+        if into is None:
+            return own[0][rows], own[1][rows]
+        at = np.arange(len(self))[rows]
+        for array, out in zip(own, into, strict=True):
+            np.take(np.asarray(array, np.float32), at, axis=0, out=out, mode="clip")
+        return into
 
 
 def held_out(objects: NDArray[Any], share: float, seed: int = 0) -> NDArray[np.bool_]:
