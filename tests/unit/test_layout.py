@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 
+import faiss
 import numpy as np
 import pytest
+from required import need
 from scipy.sparse import coo_matrix
 from sklearn.manifold import trustworthiness
 
@@ -167,9 +170,22 @@ def test_pacmap_without_its_package_says_how_to_get_it(world, monkeypatch):
     assert "spectrarium[pacmap]" in error.value.remedy
 
 
-def test_pacmap_with_its_package(world):
-    pytest.importorskip("pacmap")
-    assert layout(world[0], "pacmap").quality.trustworthiness > 0.9
+def test_pacmap_with_its_package(world, capfd, caplog):
+    """It is in the locked environment; another process's threads are none of its business."""
+    need("pacmap", find_spec("pacmap") is not None, "pacmap is not installed")
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(2)
+    try:
+        first = layout(world[0], "pacmap")
+        assert faiss.omp_get_max_threads() == 2
+    finally:
+        faiss.omp_set_num_threads(before)
+    assert first.quality.trustworthiness > 0.9
+    assert first.axes == ("PaCMAP 1", "PaCMAP 2")
+    assert not [r for r in caplog.records if r.name.startswith("pacmap")]
+    assert capfd.readouterr() == ("", "")
+    np.testing.assert_array_equal(layout(world[0], "pacmap").xy, first.xy)
+    assert not np.array_equal(layout(world[0], "pacmap", seed=1).xy, first.xy)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ quarter of each spectrum's nearest neighbours, and what lies between clusters me
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -178,9 +179,20 @@ def _pacmap(x: NDArray[np.float32], seed: int) -> Made:
             "method 'pacmap' needs the package pacmap, which is not installed",
             code="needs_pacmap", remedy="pip install 'spectrarium[pacmap]', or use --method umap",
         ) from error  # fmt: skip
+    import faiss
+
     settings = {"n_neighbors": min(10, len(x) - 1), "init": "pca"}
-    model = pacmap.PaCMAP(n_components=2, n_neighbors=settings["n_neighbors"], random_state=seed)
-    return np.asarray(model.fit_transform(x, init="pca"), F4), settings, ("PaCMAP 1", "PaCMAP 2")
+    log, threads = logging.getLogger("pacmap.pacmap"), faiss.omp_get_max_threads()
+    level = log.level
+    log.setLevel(logging.ERROR)  # it warns of the seed that it was given
+    try:
+        model = pacmap.PaCMAP(n_components=2, n_neighbors=settings["n_neighbors"],
+                              random_state=seed)  # fmt: skip
+        xy = np.asarray(model.fit_transform(x, init="pca"), F4)
+    finally:
+        log.setLevel(level)
+        faiss.omp_set_num_threads(threads)  # it sets one for everybody, and leaves it
+    return xy, settings, ("PaCMAP 1", "PaCMAP 2")
 
 
 METHODS: Mapping[str, Callable[[NDArray[np.float32], int], Made]] = MappingProxyType(
