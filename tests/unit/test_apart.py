@@ -137,3 +137,24 @@ def test_visits_of_an_object_are_no_neighbours_of_each_other():
     assert abs(found @ along) > 0.8 * np.linalg.norm(found) > 0.1
     lonely = changes_nearby(seen[:12], rng.standard_normal(12), objects[:12])
     assert not lonely.any(), "one object has nothing to be compared with"
+
+
+def test_a_function_is_asked_anew_for_each_direction_about_what_is_left():
+    points, values, *_ = kinds_and_values(np.random.default_rng(9))
+    second = np.linalg.qr(np.random.default_rng(10).standard_normal((12, 1)))[0][:, 0]
+    points = points + 1.5 * (values**2 - (values**2).mean())[:, None] * second
+    asked = []
+
+    def changes(now):
+        asked.append(now)
+        return changes_nearby(now, values, np.arange(len(now)))
+
+    turn = turned_apart(points, [(changes, 3)])
+    assert len(asked) == 3
+    np.testing.assert_allclose(asked[0], points)
+    for k in (1, 2):  # what is found is gone from what is asked about next
+        told = (points - points.mean(axis=0)) @ turn[:, -3 : -3 + k]
+        left = asked[k] - asked[k].mean(axis=0)
+        assert np.abs(left.T @ told).max() < 1e-6 * np.abs(points.T @ told).max()
+    once = turned_apart(points, [(changes(points), 1)])
+    np.testing.assert_allclose(np.abs(turn[:, -3] @ once[:, -1]), once[:, -1] @ once[:, -1])

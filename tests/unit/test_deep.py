@@ -24,6 +24,7 @@ from spectrarium.embed import deep_train  # noqa: E402
 from spectrarium.embed.card import weights_hash, write_model  # noqa: E402
 from spectrarium.embed.checkpoint import NAME, write_checkpoint  # noqa: E402
 from spectrarium.embed.conv import Conv  # noqa: E402
+from spectrarium.embed.deep_data import with_signal  # noqa: E402
 from spectrarium.embed.deep_feed import Feed, equal_batches, shuffled  # noqa: E402
 from spectrarium.embed.deep_measure import excess_variance  # noqa: E402
 from spectrarium.embed.deep_settings import DeepSettings  # noqa: E402
@@ -378,6 +379,13 @@ def test_the_feed_fills_the_same_memory_again_and_no_batch_too_early():
         np.testing.assert_array_equal(batch.flux, data.take(rows)[0])
         np.testing.assert_array_equal(batch.ivar, data.take(rows)[1])
     assert len(places) <= 5
+
+
+def test_what_has_no_errors_or_no_signal_does_not_tell_in_what_noise_shows():
+    data = world(n=6)
+    data.snr = np.array([5.0, 0.2, 40.0, np.nan, 1.0, 9.0])
+    data.estimated = np.array([False, False, False, False, False, True])
+    assert with_signal(data, np.array([5, 4, 3, 2, 1]), 1.0).tolist() == [1, 3]
 
 
 def test_rows_are_taken_into_arrays_that_are_there():

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+Changes = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 _LEAST = 1e-6
 """Of the largest variance, that every direction is taken to have at least."""
 _BLOCK = 1_024
 
 
 def turned_apart(
-    points: NDArray[Any], moved: Sequence[tuple[NDArray[Any], int]]
+    points: NDArray[Any], moved: Sequence[tuple[NDArray[Any] | Changes, int]]
 ) -> NDArray[np.float64]:
     """(d, d) invertible matrix that points less their mean are multiplied by, from the right.
 
@@ -26,7 +27,8 @@ def turned_apart(
     ----------
     points : (n, d) · moved : what to put last: pairs of (m, d) changes of some points and the
     number of directions, the first of them that of the mean change, the next the principal ones
-    of what remains
+    of what remains; or a function that tells the changes of points that are free of what was found
+    so far, asked anew for each direction, which is that of its mean
     Source: Belrose et al. 2023 (arXiv:2306.03819), Theorem 4.3: a projection orthogonal in
     whitened coordinates, along the covariance with what is to be unreadable. For a shift drawn
     independently of the point that covariance is the mean change; further directions are for what
@@ -37,22 +39,31 @@ def turned_apart(
     spread = np.sqrt(np.maximum(variance, max(variance[-1] * _LEAST, 1e-300)))
     whiten, colour = axes / spread @ axes.T, axes * spread @ axes.T
     found = np.zeros((0, len(axes)))
+    rest = points - points.mean(axis=0)
     for changes, count in moved:
-        left = np.asarray(changes, np.float64) @ whiten
         for nth in range(count):
+            if callable(changes):
+                now, mean = changes(points - rest @ _along(found, whiten, colour)), True
+            else:
+                now, mean = np.asarray(changes, np.float64), nth == 0
+            left = now @ whiten
             left = left - left @ found.T @ found
-            along = (
-                left.mean(axis=0) if nth == 0 else np.linalg.svd(left, full_matrices=False)[2][0]
-            )
+            along = left.mean(axis=0) if mean else np.linalg.svd(left, full_matrices=False)[2][0]
             if not np.linalg.norm(along) > 1e-12:  # nothing moves: the faintest axis will do
                 along = axes[:, 0]
             along = along - along @ found.T @ found
             found = np.vstack([found, along / np.linalg.norm(along)])
-    free = np.eye(len(axes)) - whiten @ found.T @ found @ colour
-    rest = points - points.mean(axis=0)
+    free = np.eye(len(axes)) - _along(found, whiten, colour)
     _, own = np.linalg.eigh(np.cov((rest @ free).T))
     own = own[:, ::-1][:, : len(axes) - len(found)]
     return np.hstack([free @ own, whiten @ found.T])
+
+
+def _along(
+    found: NDArray[np.float64], whiten: NDArray[np.float64], colour: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """(d, d) what points less their mean are multiplied by to get their parts along directions."""
+    return np.asarray(whiten @ found.T @ found @ colour)
 
 
 def changes_nearby(

@@ -67,6 +67,13 @@ def sample_rows(data: TrainingSet, rows: NDArray[np.int64], seed: int) -> NDArra
     return rows
 
 
+def with_signal(
+    data: TrainingSet, rows: NDArray[np.int64], least_snr: float
+) -> NDArray[np.int64]:  # fmt: skip
+    """Places among `rows` of spectra that have errors of their own and at least this S/N."""
+    return np.flatnonzero(~data.estimated[rows] & (data.snr[rows] >= least_snr))
+
+
 def informative(
     flux: NDArray[Any], ivar: NDArray[Any]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -18,7 +18,7 @@ from ..domain.units import C_KMS
 from .apart import changes_nearby, turned_apart
 from .augment import Strengths, augmented, noisier, shifted
 from .deep import DeepEncoder
-from .deep_data import informative, sample_rows, training_set_of
+from .deep_data import informative, sample_rows, training_set_of, with_signal
 from .deep_feed import Batch, seed_of
 from .deep_settings import DeepSettings
 from .deep_train import Split, split_by_object
@@ -33,8 +33,9 @@ FACET_WEIGHT = 1e-3
 """Factor on what is apart in distances: kept so that vectors can be decoded, not felt."""
 _LEAST_WITHIN = 1.0 / 30.0
 """Of an axis's variance, that counts as what views change, however little they do."""
-_LEAST_SNR, _LEAST_ERRORS = 0.1, 100
-"""S/N that is as good as none; spectra with errors that tell in what S/N shows."""
+_LEAST_SNR, _LEAST_ERRORS = 1.0, 100
+"""S/N below which a spectrum is no more like one than like another; spectra with errors, and so
+much S/N, that tell in what it shows."""
 _DRAWS, _VIEWED = 4, 1_000
 """Views of each of so many spectra from which is measured what they change."""
 
@@ -45,8 +46,8 @@ class PatchSettings(DeepSettings):
     part, kept for reconstruction and left out of distances
     velocity_axes, noise_axes : directions of the summary in which velocity, and noise, move
     spectra, left out of distances too; fewer where the summary is small · snr_axes : directions
-    in which spectra differ from those like them as S/N does, the same; none where hardly any comes
-    with errors: what is estimated from pixels goes with the lines themselves
+    in which spectra differ from those like them as S/N does, one after the other, the same; none
+    where hardly any comes with errors: what is estimated from pixels goes with the lines themselves
     components : of the linear part that spectra are freed of noise with, a quarter of the training
     spectra at most, as are those kept
 
@@ -66,7 +67,7 @@ class PatchSettings(DeepSettings):
     linear: int = 48
     velocity_axes: int = 6
     noise_axes: int = 1
-    snr_axes: int = 2
+    snr_axes: int = 3
     components: int = 48
     tokens: int = 32
     patch_kms: float = 9000.0
@@ -205,7 +206,7 @@ class Patch(DeepEncoder):
                 yield flux[i : i + 256], ivar[i : i + 256]
 
         most = max(2, min(len(rows) // 4, self.domain.n_pix // 4))
-        told = np.count_nonzero(~data.estimated[sample]) >= _LEAST_ERRORS
+        told = len(with_signal(data, sample, _LEAST_SNR)) >= _LEAST_ERRORS
         self.settings = replace(self.settings, components=min(self.settings.components, most),
                                 snr_axes=self.settings.snr_axes if told else 0)  # fmt: skip
         chosen = FitSettings(n_components=self.settings.components, seed=self.settings.seed,
@@ -261,13 +262,13 @@ class Patch(DeepEncoder):
         network: Any = self.network
         rows = sample_rows(data, split.train, self.settings.seed)
         flux, ivar = informative(*data.take(rows))
-        own = ~data.estimated[rows]
-        log_snr = np.log(np.maximum(data.snr[rows[own]], _LEAST_SNR))
+        own = with_signal(data, rows, _LEAST_SNR)
+        log_snr, objects = np.log(data.snr[rows[own]]), data.objects[rows[own]]
         summary = self._vectors(flux, ivar)[0][:, : network.summarised].astype(np.float64)
         some = slice(None, None, -(-len(flux) // _VIEWED))
         few = flux[some], ivar[some]
         moved = (self._by_velocity(*few), self._by_noise(*few),
-                 changes_nearby(summary[own], log_snr, data.objects[rows[own]]))  # fmt: skip
+                 lambda points: changes_nearby(points[own], log_snr, objects))  # fmt: skip
         network.turn_to(turned_apart(summary, list(zip(moved, self.settings.apart, strict=True))),
                         summary.mean(axis=0))  # fmt: skip
         views, noises = self._moved(*few)
