@@ -41,13 +41,13 @@ def turned_apart(
     found = np.zeros((0, len(axes)))
     rest = points - points.mean(axis=0)
     for changes, count in moved:
+        asked = callable(changes)
+        left = np.zeros_like(axes) if callable(changes) else np.asarray(changes) @ whiten
         for nth in range(count):
             if callable(changes):
-                now, mean = changes(points - rest @ _along(found, whiten, colour)), True
-            else:
-                now, mean = np.asarray(changes, np.float64), nth == 0
-            left = now @ whiten
+                left = changes(points - rest @ _along(found, whiten, colour)) @ whiten
             left = left - left @ found.T @ found
+            mean = asked or nth == 0
             along = left.mean(axis=0) if mean else np.linalg.svd(left, full_matrices=False)[2][0]
             if not np.linalg.norm(along) > 1e-12:  # nothing moves: the faintest axis will do
                 along = axes[:, 0]
