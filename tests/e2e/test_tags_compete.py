@@ -14,6 +14,7 @@ import spectrarium as sp
 from spectrarium.domain.errors import InternalError, TransientError, UsageError
 from spectrarium.domain.progress import Silent
 from spectrarium.embed import heads, heads_network, heads_trees
+from spectrarium.explore.tag_guard import Features
 from spectrarium.explore.tag_store import load_tagger
 from spectrarium.explore.tagging import TEST, split
 from spectrarium.run import rotations, tagging
@@ -178,3 +179,18 @@ def test_what_is_wrong_is_said_whichever_process_finds_it(own):
     with pytest.raises(UsageError) as caught:
         own.tag_train("truth.teff", heads=["forest"], workers=2)
     assert caught.value.code == "unknown_head"
+
+
+def test_arrays_that_processes_share_are_only_read():
+    """Larger ones than a megabyte are handed over as files that may not be written to."""
+    rng = np.random.default_rng(4)
+    n, d = 3000, 128
+    vectors = rng.standard_normal((n, d)).astype(np.float32)
+    label = vectors[:, 0] + 0.1 * rng.standard_normal(n)
+    features = Features(vectors, np.full(n, 30.0), np.full((n, d), 0.01, np.float32))
+    lessons = rotations.Lessons({"v": features}, label, np.arange(n), "number", "x", ["ridge"], 0)
+    apart = list(rotations.rotations(lessons, 2, Silent(), workers=2))
+    here = list(rotations.rotations(lessons, 2, Silent(), workers=1))
+    for (one, tested), (two, same) in zip(apart, here, strict=True):
+        np.testing.assert_array_equal(one.offsets, two.offsets)
+        np.testing.assert_array_equal(tested.value, same.value)

@@ -109,6 +109,18 @@ def test_heads_that_are_trained_together_are_those_trained_alone(name, make, mon
     assert fit_heads(name, []) == []
 
 
+def test_a_network_without_noise_is_the_same_beside_one_with():
+    pytest.importorskip("torch")
+    plain = number_lesson(400)
+    noisy = replace(plain, noise=np.full_like(plain.x, 0.2))
+    chosen = {"steps": [60, 60], "noise": False}
+    runs = [heads_network._Run(replace(one, chosen=chosen), 0, one is noisy)
+            for one in (noisy, plain)]  # fmt: skip
+    beside, alone = heads_network._trained(runs)[1][0], heads_network._trained(runs[1:])[0][0]
+    for name, weights in alone.items():
+        np.testing.assert_allclose(beside[name], weights, atol=1e-4)
+
+
 def test_each_network_stops_where_its_own_validation_spectra_say():
     """One that is done does not hold up the others, nor is it trained further."""
     pytest.importorskip("torch")

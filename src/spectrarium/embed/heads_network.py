@@ -24,6 +24,8 @@ _STEPS = 3000
 _LOOK = 50
 _PATIENCE = 10
 """Looks at the validation spectra without getting better before training stops."""
+_NOISE = 104_729
+"""Added to a seed for the numbers that noise comes from."""
 Weights = dict[str, NDArray[Any]]
 
 
@@ -180,6 +182,7 @@ class _Source:
     """The training spectra of some runs, and what each run draws of them.
 
     Runs of one seed draw alike: the same noise, and of their spectra those at the same place.
+    Noise comes from numbers of its own, so that a run does not depend on whether another has any.
     """
 
     def __init__(self, runs: Sequence[_Run]) -> None:
@@ -206,7 +209,9 @@ class _Source:
         if any(run.noisy for run in runs):
             self._noise = joined([np.zeros_like(one.x[f]) if one.noise is None else one.noise[f]
                                   for one, f in pairs], torch.float32)  # fmt: skip
-        self._chance = {run.seed: torch.Generator().manual_seed(run.seed) for run in runs}
+        seeds = {run.seed for run in runs}
+        self._chance = {s: torch.Generator().manual_seed(s) for s in seeds}
+        self._noises = {s: torch.Generator().manual_seed(s + _NOISE) for s in seeds}
 
     def networks(self, runs: Sequence[_Run]) -> list[torch.Tensor]:
         """Weights and biases of every run, (runs, in, out) and (runs, 1, out)."""
@@ -239,7 +244,7 @@ class _Source:
         x = self._x[chosen]
         if self._noise is not None:
             drawn = {s: torch.randn((_BATCH, self.inputs), generator=c)
-                     for s, c in self._chance.items()}  # fmt: skip
+                     for s, c in self._noises.items()}  # fmt: skip
             felt = torch.tensor([float(run.noisy) for run in runs])[:, None, None]
             eps = torch.stack([drawn[run.seed] for run in runs])
             x = torch.addcmul(x, self._noise[chosen] * felt, eps)
