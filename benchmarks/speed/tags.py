@@ -3,9 +3,10 @@
     python benchmarks/speed/tags.py [--spectra 2500]
 
 A mock survey, PCA, the temperature of its stars by all heads: five rotations, each comparing heads
-anew and calibrating by ten networks more. Three ways that give the same but for rounding: one
-network after the other (the peer), all of a training in step, and that with as many rotations at a
-time as there are processors. Once each: they take minutes. Writes results/tags.json.
+anew and calibrating by ten networks more. Three ways that differ by rounding (which moves where
+training stops): one network after the other (the peer), all of a training in step, and that with
+as many rotations at a time as there are processors. Once each: they take minutes. Writes
+results/tags.json.
 """
 
 from __future__ import annotations
