@@ -20,6 +20,7 @@ from spectrarium.evaluate.benchmark import Plan, evaluate
 from spectrarium.evaluate.bootstrap import Measured, difference, interval
 from spectrarium.evaluate.corpus import Corpus
 from spectrarium.evaluate.fitting import encoded, fitted, made
+from spectrarium.evaluate.judging import Effort
 from spectrarium.evaluate.mock_corpus import mock_corpus
 from spectrarium.evaluate.pools import Pool
 from spectrarium.evaluate.real import REAL
@@ -388,6 +389,8 @@ def test_results_come_back_and_damage_is_noticed(tmp_path):
         ({"mock": 10}, "bad_plan"),
         ({"corpora": ("miles",)}, "no_data"),
         ({"own_seeds": (("conv", 1),)}, "unknown_encoder"),
+        ({"effort": Effort(measures=("tags", "taste"))}, "bad_plan"),
+        ({"effort": Effort(measures=())}, "bad_plan"),
     ],
 )
 def test_plans_that_cannot_be(changes, code):
@@ -459,6 +462,20 @@ def test_a_second_run_repeats_nothing(quick, monkeypatch):
     )
     table_of = [line for line in output.splitlines() if line.startswith("|")]
     assert [line for line in again.output.splitlines() if line.startswith("|")] == table_of
+
+
+def test_some_measures_alone_are_those_of_the_whole(quick, tmp_path):
+    ran = CliRunner().invoke(
+        command, ["--quick", "--measures", "nuisances,tags", "--work", str(tmp_path / "w"),
+                  "--out", str(tmp_path / "r.json")], catch_exceptions=False,
+    )  # fmt: skip
+    assert ran.exit_code == 0
+    whole = {r["measure"]: r for r in quick[2]["rows"]}
+    some = {r["measure"]: r for r in json.loads((tmp_path / "r.json").read_text("utf-8"))["rows"]}
+    assert {m for m in whole if m.startswith(("R²", "tag"))} == set(some)
+    for measure, row in some.items():
+        assert (row["pca"], row["raw pixels"]) == (
+            whole[measure]["pca"], whole[measure]["raw pixels"]), measure  # fmt: skip
 
 
 @pytest.fixture(scope="module")

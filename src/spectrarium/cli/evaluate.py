@@ -50,6 +50,12 @@ if TYPE_CHECKING:
     help="Encoders whose vectors are tagged with [default: all].",
 )
 @click.option(
+    "--measures",
+    default=None,
+    metavar="NAME,…",
+    help="retrieval, outliers, nuisances, tags [default: all].",
+)
+@click.option(
     "--heads", default=None, metavar="NAME,…", help="Heads tried for tags [default: ridge]."
 )
 @click.option(
@@ -115,8 +121,8 @@ def command(
 
 def _plan(
     data: Path | None, mock: int | None, encoders: str | None, seeds: str | None,
-    corpora: str | None, tag_encoders: str | None, heads: str | None, steps: str | None,
-    quick: bool, device: str, workers: int,
+    corpora: str | None, tag_encoders: str | None, measures: str | None, heads: str | None,
+    steps: str | None, quick: bool, device: str, workers: int,
 ) -> Plan:  # fmt: skip
     from ..evaluate.benchmark import Plan
 
@@ -129,7 +135,9 @@ def _plan(
     }  # fmt: skip
     given = {k: v for k, v in chosen.items() if v is not None}
     plan = Plan.quick(**given) if quick else Plan(**given)
-    effort: dict[str, Any] = {"heads": _words(heads), "steps": n_steps}
+    effort: dict[str, Any] = {
+        "measures": _words(measures), "heads": _words(heads), "steps": n_steps,
+    }  # fmt: skip
     changed = {k: v for k, v in effort.items() if v is not None}
     return replace(plan, effort=replace(plan.effort, **changed))
 

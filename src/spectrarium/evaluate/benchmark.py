@@ -18,7 +18,7 @@ from ..domain.errors import SpectrariumError, TransientError, UsageError
 from ..domain.progress import Progress, Silent
 from ..embed.encoder import encoder_names
 from .corpus import Corpus
-from .judging import Effort, Task, by_chance, by_pixels, judge
+from .judging import MEASURES, Effort, Task, by_chance, by_pixels, judge
 from .mock_corpus import mock_corpus
 from .real import MOST, REAL
 from .results import Kept, Key, Result, code_fingerprint
@@ -71,6 +71,11 @@ class Plan:
         if strangers:
             raise UsageError(f"{strangers[0]!r} is not among the encoders", code="unknown_encoder",
                              remedy=f"evaluated are: {', '.join(self.encoders)}")  # fmt: skip
+        odd = sorted(set(self.effort.measures) - set(MEASURES))
+        if odd or not self.effort.measures:
+            raise UsageError(f"there are no measures called {odd[0]!r}" if odd else
+                             "an evaluation needs something to measure", code="bad_plan",
+                             remedy=f"choose among: {', '.join(MEASURES)}")  # fmt: skip
         least = min([self.seeds, self.effort.steps, *dict(self.own_seeds).values(),
                      *dict(self.own_steps).values()])  # fmt: skip
         if least < 1 or not self.encoders:
@@ -228,7 +233,8 @@ def _methods(plan: Plan) -> Iterator[tuple[str, int]]:
 def _effort(plan: Plan, method: str) -> Effort:
     steps = dict(plan.own_steps).get(method, plan.effort.steps)
     wanted = bool(plan.tag_encoders) if method == RAW else method in plan.tag_encoders
-    return replace(plan.effort, tagged=wanted, steps=steps)
+    measures = tuple(m for m in plan.effort.measures if wanted or m != "tags")
+    return replace(plan.effort, measures=measures, steps=steps)
 
 
 def _key(plan: Plan, corpus: str, method: str, seed: int, data: str) -> Key:
@@ -244,7 +250,7 @@ def _done(
         raise TransientError("cancelled: what was done is kept", code="cancelled",
                              remedy="run the same command again and it goes on")  # fmt: skip
     if method == CHANCE:
-        return by_chance(task)
+        return by_chance(task, _effort(plan, method))
     if method == RAW:
         return by_pixels(task, _effort(plan, method), seed, watch)
     try:

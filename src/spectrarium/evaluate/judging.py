@@ -29,6 +29,9 @@ from .results import Result
 MOST_PIXELS = 1_000
 """Features that a head on raw pixels is given: a covariance of more takes minutes a label."""
 
+MEASURES = ("retrieval", "outliers", "nuisances", "tags")
+"""Groups of what is measured. Wrong redshifts of a catalogue belong to the outliers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effort:
@@ -36,7 +39,8 @@ class Effort:
 
     steps : of training a network · per_kind : oddities planted of each kind · raw : queries that
     raw pixels are asked · heads : tried for tags · trees : of the forest behind weirdness
-    tagged : whether this method gets tags, for the first seed · weird : whether weirdness
+    measures : what is asked, some of `MEASURES`; tags of the first seed alone · weird : whether
+    weirdness is
     """
 
     steps: int = 1_000
@@ -44,7 +48,7 @@ class Effort:
     raw: int = retrieval.MOST_RAW
     heads: tuple[str, ...] = ("ridge",)
     trees: int = 50
-    tagged: bool = True
+    measures: tuple[str, ...] = MEASURES
     weird: bool = True
 
 
@@ -80,30 +84,43 @@ def judge(
         "training": encoder.ref.training, "model": encoder.ref.model_id,
         "components": int(code.vectors.shape[1]), "settings": _settings(encoder),
     }  # fmt: skip
-    scale = encoder.metric_scale()
-    search = retrieval.ByVectors(corpus, encoder.ref, code.vectors, scale)
-    measures = retrieval.answers(task.questions, search, raw_only=False)
-    forest = None
-    if effort.weird:
-        forest = ForestSettings(trees=effort.trees, forests=1, seed=seed)
-    scored = strange.outlier_scores(corpus, encoder, code.vectors, task.who, forest, progress)
-    measures |= strange.found(task.who, scored)
-    facts["recall_by_kind"] = _by_kind(task.who, measures)
-    if corpus.stars is not None:
-        stars, theirs = strange.within_stars(corpus, task.who, scored)
-        measures |= strange.found(stars, theirs, among="stars")
-    measures |= _wrong_z(corpus, encoder, code.vectors)
-    known, facts["no_probe"] = nuisance.probed(
-        corpus, lambda rows: felt(code.vectors[rows] * scale)
-    )
-    measures |= known
-    if effort.tagged and seed == 0:
+    scale, asked = encoder.metric_scale(), effort.measures
+    measures: dict[str, Measured] = {}
+    if "retrieval" in asked:
+        search = retrieval.ByVectors(corpus, encoder.ref, code.vectors, scale)
+        measures |= retrieval.answers(task.questions, search, raw_only=False)
+    if "outliers" in asked:
+        odd = _outliers(task, encoder, code.vectors, effort, seed, progress)
+        facts["recall_by_kind"] = _by_kind(task.who, odd)
+        measures |= odd | _wrong_z(corpus, encoder, code.vectors)
+    if "nuisances" in asked:
+        known, facts["no_probe"] = nuisance.probed(
+            corpus, lambda rows: felt(code.vectors[rows] * scale)
+        )
+        measures |= known
+    if "tags" in asked and seed == 0:
         report = tagged.tag_report(
             corpus, features_of(code, corpus, scale), seed, progress, effort.heads
         )
         measures |= tagged.measures(report, corpus)
         facts |= tag_facts(report, corpus)
     return Result(measures, facts)
+
+
+def _outliers(
+    task: Task, encoder: Encoder, vectors: NDArray[Any], effort: Effort, seed: int,
+    progress: Progress,
+) -> dict[str, Measured]:  # fmt: skip
+    """What each score finds of the planted: among all, and stars among stars."""
+    forest = None
+    if effort.weird:
+        forest = ForestSettings(trees=effort.trees, forests=1, seed=seed)
+    scored = strange.outlier_scores(task.corpus, encoder, vectors, task.who, forest, progress)
+    measures = strange.found(task.who, scored)
+    if task.corpus.stars is not None:
+        stars, theirs = strange.within_stars(task.corpus, task.who, scored)
+        measures |= strange.found(stars, theirs, among="stars")
+    return measures
 
 
 def tag_facts(report: tagged.TagReport, corpus: Corpus) -> dict[str, Any]:
@@ -119,9 +136,14 @@ def tag_facts(report: tagged.TagReport, corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def by_chance(task: Task) -> Result:
+def by_chance(task: Task, effort: Effort) -> Result:
     """What answers that look at nothing would give."""
-    measures = retrieval.by_chance(task.questions) | strange.chance(task.who)
+    measures: dict[str, Measured] = {}
+    if "retrieval" in effort.measures:
+        measures |= retrieval.by_chance(task.questions)
+    if "outliers" not in effort.measures:
+        return Result(measures)
+    measures |= strange.chance(task.who)
     if task.corpus.stars is not None:
         stars, _ = strange.within_stars(task.corpus, task.who, {})
         measures |= strange.chance(stars, "stars")
@@ -139,17 +161,22 @@ def by_pixels(task: Task, effort: Effort, seed: int, progress: Progress) -> Resu
 
     Classes are not tagged: a logistic fit to a thousand pixels takes longer than all else.
     """
-    corpus = task.corpus
-    search = retrieval.ByPixels(corpus, task.questions.raw, progress)
-    measures = retrieval.answers(task.questions, search, raw_only=True)
-    scored = strange.pixel_density(corpus, task.who)
-    measures |= strange.found(task.who, scored)
-    if corpus.stars is not None:
-        measures |= strange.found(*strange.within_stars(corpus, task.who, scored), among="stars")
-    known, reasons = nuisance.probed(corpus, partial(nuisance.pixel_space, corpus))
-    measures |= known
-    facts: dict[str, Any] = {"no_probe": reasons, "queries": len(task.questions.raw)}
-    if effort.tagged:
+    corpus, asked = task.corpus, effort.measures
+    measures: dict[str, Measured] = {}
+    facts: dict[str, Any] = {"queries": len(task.questions.raw)}
+    if "retrieval" in asked:
+        search = retrieval.ByPixels(corpus, task.questions.raw, progress)
+        measures |= retrieval.answers(task.questions, search, raw_only=True)
+    if "outliers" in asked:
+        scored = strange.pixel_density(corpus, task.who)
+        measures |= strange.found(task.who, scored)
+        if corpus.stars is not None:
+            stars = strange.within_stars(corpus, task.who, scored)
+            measures |= strange.found(*stars, among="stars")
+    if "nuisances" in asked:
+        known, facts["no_probe"] = nuisance.probed(corpus, partial(nuisance.pixel_space, corpus))
+        measures |= known
+    if "tags" in asked:
         pixels = joined(nuisance.pixel_space(corpus, np.arange(len(corpus))))
         report = tagged.tag_report(corpus, Features(pixels, corpus.batch.snr), seed, progress,
                                    effort.heads, classes=False)  # fmt: skip

@@ -225,6 +225,10 @@ def _covered_cell(row: dict[str, Any]) -> str:
     return f"{share} ({100 * row['low']:.1f}–{100 * row['high']:.1f})"
 
 
+def _heads(names: tuple[str, ...]) -> str:
+    return f"{names[0]} head" if len(names) == 1 else f"the best head of {', '.join(names)}"
+
+
 def conditions(evaluation: Evaluation) -> str:
     """How the numbers came about, in a few lines."""
     plan = evaluation.plan
@@ -247,7 +251,7 @@ def conditions(evaluation: Evaluation) -> str:
         f"one epoch at least. Oddities planted into test spectra: {effort.per_kind} of each kind, "
         "1 % of the population at a time; combined = rank combination of reconstruction and "
         "density, each against what is usual at its S/N. "
-        f"Tags: {', '.join(effort.heads)} head, conformal; real corpora in five rotations by "
+        f"Tags: {_heads(effort.heads)}, conformal; real corpora in five rotations by "
         'object; "z of all" are the redshifts of all but sky; "surer than right" is the mean '
         "probability of the class that is told, less the share that is right; sets of classes are "
         "never empty, so that where nearly all are right the smaller levels hold more than they "
