@@ -6,6 +6,8 @@
 `spectrarium evaluate` holds out two objects in five, once and for ever: of the smallest corpora
 some fifty that have a value, on which R² is uncertain by ± 0.3. Here objects are split anew N times
 by chance, encoders are fitted on three in five, without labels, and probed on the others, as there.
+Then all is done once more with noise added, by chance until it is 1 to 4 times each spectrum's own:
+how much that was has nothing to do with what was observed.
 Without --data the folder is that of SPECTRARIUM_DATA. Writes results/nuisances.json and
 results/nuisances.md beside this file.
 """
@@ -36,6 +38,9 @@ CORPORA = ("sdss", "lamost")
 METHODS = ("raw pixels", "pca", "patch")
 TESTED = 0.4
 STEPS, QUICK = 600, 5
+NOISE = 4.0
+"""Times its own that a spectrum's noise is at most where some is added."""
+ADDED = "log noise added by chance"
 Found = dict[str, dict[str, list[Measured]]]
 
 
@@ -44,6 +49,19 @@ def turned(corpus: Corpus, split: int) -> Corpus:
     objects = np.random.default_rng([split, 77]).permutation(np.unique(corpus.objects))
     tested = objects[: int(TESTED * len(objects))]
     return replace(corpus, test=np.isin(corpus.objects, tested))
+
+
+def noisier(corpus: Corpus, split: int) -> Corpus:
+    """The corpus with noise added, and nothing to probe but how much; of sky nothing."""
+    rng, own = np.random.default_rng([split, 5]), corpus.batch
+    times = NOISE ** rng.uniform(0.0, 1.0, len(corpus))[:, None]
+    known = own.ivar > 0
+    sigma = np.sqrt(np.where(known, (times**2 - 1.0) / np.where(known, own.ivar, 1.0), 0.0))
+    flux = own.flux + sigma * rng.standard_normal(own.flux.shape)
+    ivar = (own.ivar / times**2).astype(np.float32)
+    batch = replace(own, flux=flux.astype(np.float32), ivar=ivar, snr=own.snr / times[:, 0])
+    added = np.where(corpus.label == "SKY", np.nan, np.log10(times[:, 0]))
+    return replace(corpus, batch=batch, nuisances={ADDED: added})
 
 
 def space(corpus: Corpus, method: str, steps: int, seed: int) -> Any:
@@ -64,12 +82,13 @@ def probed(corpus: Corpus, splits: int, steps: int) -> Found:
     """R² by method and nuisance, one measure a split."""
     out: Found = {}
     for split in range(splits):
-        here = turned(corpus, split)
-        for method in METHODS:
-            measures, _ = nuisance.probed(here, space(here, method, steps, split))
-            for name, one in measures.items():
-                out.setdefault(method, {}).setdefault(name, []).append(one)
-            print(f"{corpus.name}, split {split}, {method}", flush=True)
+        as_it_is = turned(corpus, split)
+        for here in (as_it_is, noisier(as_it_is, split)):
+            for method in METHODS:
+                measures, _ = nuisance.probed(here, space(here, method, steps, split))
+                for name, one in measures.items():
+                    out.setdefault(method, {}).setdefault(name, []).append(one)
+                print(f"{corpus.name}, split {split}, {method}", flush=True)
     return out
 
 

@@ -18,7 +18,7 @@ from spectrarium.domain.progress import Silent
 from spectrarium.evaluate import benchmark, judging, planting, retrieval, strange, table
 from spectrarium.evaluate.benchmark import Plan, evaluate
 from spectrarium.evaluate.bootstrap import Measured, difference, interval
-from spectrarium.evaluate.corpus import Corpus
+from spectrarium.evaluate.corpus import Corpus, within_class
 from spectrarium.evaluate.fitting import encoded, fitted, made
 from spectrarium.evaluate.judging import Effort
 from spectrarium.evaluate.mock_corpus import mock_corpus
@@ -531,6 +531,26 @@ def test_workers_make_the_same_survey(tiny):
     other = mock_corpus(420, workers=2)
     assert np.allclose(other.batch.flux, tiny.batch.flux, rtol=1e-5, atol=1e-6)
     assert np.array_equal(other.test, tiny.test)
+
+
+def test_nuisances_within_a_class_and_at_a_redshift():
+    rng = np.random.default_rng(4)
+    label, z = np.repeat(["QSO", "GALAXY", "STAR"], [60, 60, 2]), rng.uniform(0.0, 3.0, 122)
+    own = rng.normal(0.0, 0.1, 122)
+    faint = np.where(label == "QSO", 2.0, -1.0)
+    values = faint - np.where(label == "QSO", 0.5, 3.0) * np.log1p(z) + own
+    values[7], z[70] = np.nan, np.nan
+    inside, there = within_class(values, label), within_class(values, label, z)
+    assert np.array_equal(np.isnan(inside), np.isnan(values))
+    for name in ("QSO", "GALAXY"):
+        mine = label == name
+        assert np.nanmean(inside[mine]) == pytest.approx(0.0, abs=1e-12)
+        known = mine & np.isfinite(there)
+        assert np.count_nonzero(known) == 59
+        assert abs(np.corrcoef(np.log1p(z[known]), inside[known])[0, 1]) > 0.8
+        assert abs(np.corrcoef(np.log1p(z[known]), there[known])[0, 1]) < 1e-9
+        assert np.corrcoef(own[known], there[known])[0, 1] > 0.95
+    assert np.isnan(there[label == "STAR"]).all(), "two have no line"
 
 
 # real spectra ---------------------------------------------------------------------------------

@@ -26,8 +26,7 @@ def program(monkeypatch):
     before = set(sys.modules)
     yield importlib.import_module
     for name in set(sys.modules) - before:
-        if name.split(".")[0] in ("coverage", "nuisances", "rerank", "tables", "triage",
-                                  "support"):
+        if name.split(".")[0] in ("coverage", "nuisances", "rerank", "tables", "triage", "support"):
             del sys.modules[name]
 
 
@@ -162,7 +161,9 @@ def test_nuisances_are_probed_over_splits(program, monkeypatch, stars, tmp_path)
     record = ran(nuisances, monkeypatch, tmp_path / "nuisances.json", "--data", str(stars),
                  "--corpora", "miles", "--splits", "3")  # fmt: skip
     assert record["splits"] == 3
-    assert {r["measure"].rsplit(" ", 1)[1] for r in record["rows"]} == {"(ridge)", "(knn)"}
+    measures = {r["measure"] for r in record["rows"]}
+    assert {m.rsplit(" ", 1)[1] for m in measures} == {"(ridge)", "(knn)"}
+    assert f"R² of {nuisances.ADDED} (ridge)" in measures
     for row in record["rows"]:
         for other in ("raw pixels", "pca"):
             gap = row[f"patch − {other}"]
@@ -180,3 +181,20 @@ def test_splits_differ_and_keep_objects_whole(program, stars):
         assert len(tested) == int(0.4 * len(set(corpus.objects.tolist())))
         assert tested.isdisjoint(corpus.objects[~one.test].tolist())
     assert not np.array_equal(parts[0].test, parts[1].test)
+
+
+def test_noise_that_is_added_is_what_errors_say(program, stars):
+    nuisances = program("nuisances")
+    corpus = next(r for r in REAL if r.name == "miles").load(stars)
+    noisy = nuisances.noisier(corpus, 0)
+    times = 10.0 ** noisy.nuisances[nuisances.ADDED]
+    assert 1.0 <= times.min() < 1.3
+    assert 3.1 < times.max() <= nuisances.NOISE
+    own, now = corpus.batch, noisy.batch
+    known = own.ivar > 0
+    assert np.array_equal(now.ivar > 0, known)
+    assert np.allclose((now.ivar * times[:, None] ** 2)[known], own.ivar[known], rtol=1e-5)
+    more = 1.0 / now.ivar[known] - 1.0 / own.ivar[known]
+    gone = (now.flux - own.flux)[known] / np.sqrt(np.maximum(more, 1e-30))
+    assert np.std(gone) == pytest.approx(1.0, abs=0.01)
+    assert np.allclose(now.snr * times, own.snr)

@@ -93,6 +93,8 @@ class Corpus:
 
 
 SNR, DATE = "log S/N within class", "mjd within class"
+AT_Z = " and z"
+"""What a nuisance within its class ends with that is compared at one redshift."""
 ESTIMATED_SNR = "log S/N (estimated) within class"
 """Where spectra come without errors: noise told from pixels goes with the lines themselves."""
 
@@ -102,15 +104,28 @@ def snr_within_class(snr: NDArray[np.float64], label: NDArray[Any]) -> NDArray[n
     return np.where(label == "SKY", np.nan, within_class(np.log10(np.maximum(snr, 0.1)), label))
 
 
-def within_class(values: NDArray[np.float64], label: NDArray[Any]) -> NDArray[np.float64]:
+def within_class(
+    values: NDArray[np.float64], label: NDArray[Any], z: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
     """(n,) values less their mean over the class, NaN where unknown.
 
-    That quasars are faint, or one kind of target was observed in one year, is no nuisance.
+    That quasars are faint, or one kind of target was observed in one year, is no nuisance; nor is
+    it that far ones are fainter and were observed later.
+
+    z : redshifts; values are less what they are at that redshift then, a line in ln(1 + z) of each
+    class, and NaN where the redshift is unknown or a class has fewer than three
     """
-    out = np.array(values, np.float64)
+    out = np.full(len(values), np.nan)
     for name in np.unique(label):
-        known = (label == name) & np.isfinite(out)
-        out[known] -= out[known].mean() if known.any() else 0.0
+        known = (label == name) & np.isfinite(values)
+        if z is None:
+            out[known] = values[known] - values[known].mean() if known.any() else np.nan
+            continue
+        known &= np.isfinite(z)
+        if np.count_nonzero(known) > 2:
+            at = np.stack([np.ones(np.count_nonzero(known)), np.log1p(z[known])], axis=1)
+            line = np.linalg.lstsq(at, values[known], rcond=None)[0]
+            out[known] = values[known] - at @ line
     return out
 
 
@@ -159,6 +174,10 @@ def corpus_of(
                  **columns(facts.nuisances)}  # fmt: skip
     if "mjd" in nuisances:
         nuisances[DATE] = within_class(nuisances["mjd"], label)
+    if "z" in facts.numbers:
+        z = columns(facts.numbers)["z"]
+        for name in {SNR, DATE} & set(nuisances):
+            nuisances[name + AT_Z] = within_class(nuisances[name], label, z)
     return Corpus(
         name=name, about=about, domain=domain, batch=batch, objects=numbered(names),
         test=held_out_by_name(names, test_from), label=label,

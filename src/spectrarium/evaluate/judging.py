@@ -159,7 +159,8 @@ def by_chance(task: Task, effort: Effort) -> Result:
 def by_pixels(task: Task, effort: Effort, seed: int, progress: Progress) -> Result:
     """Raw pixels: neighbours by χ², distance to the nearest, tags, what they know of nuisances.
 
-    Classes are not tagged: a logistic fit to a thousand pixels takes longer than all else.
+    Classes are not tagged, nor are trees grown: with a thousand pixels either takes longer than all
+    else.
     """
     corpus, asked = task.corpus, effort.measures
     measures: dict[str, Measured] = {}
@@ -178,8 +179,9 @@ def by_pixels(task: Task, effort: Effort, seed: int, progress: Progress) -> Resu
         measures |= known
     if "tags" in asked:
         pixels = joined(nuisance.pixel_space(corpus, np.arange(len(corpus))))
+        heads = tuple(h for h in effort.heads if h != "boosting") or ("ridge",)
         report = tagged.tag_report(corpus, Features(pixels, corpus.batch.snr), seed, progress,
-                                   effort.heads, classes=False)  # fmt: skip
+                                   heads, classes=False)  # fmt: skip
         measures |= tagged.measures(report, corpus)
         facts |= tag_facts(report, corpus)
     return Result(measures, facts)

@@ -245,7 +245,8 @@ def conditions(evaluation: Evaluation) -> str:
         "spectra at most); queries are test objects' spectra, answers come from all spectra of "
         f"other objects; of more than {MOST_ASKED:,} queries a random choice is asked.",
         f"Raw pixels: neighbours by χ², {effort.raw} queries at most; density by distance between "
-        f"spectra; tags of numbers by the same head on {MOST_PIXELS:,} means of pixels. "
+        "spectra; tags of numbers by the same heads, but no trees, on "
+        f"{MOST_PIXELS:,} means of pixels. "
         "Probes of nuisances are shown the axes that distances feel. "
         f"Networks: {steps} steps at most, "
         f"one epoch at least. Oddities planted into test spectra: {effort.per_kind} of each kind, "
