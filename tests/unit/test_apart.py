@@ -139,37 +139,6 @@ def test_visits_of_an_object_are_no_neighbours_of_each_other():
     assert not lonely.any(), "one object has nothing to be compared with"
 
 
-def test_an_object_seen_often_does_not_decide_alone():
-    rng = np.random.default_rng(11)
-    points, values, _, along = kinds_and_values(rng, 600)
-    other = np.linalg.qr(np.c_[along, rng.standard_normal(12)])[0][:, 1]
-    depth = rng.standard_normal(900)
-    lone = points.mean(axis=0) + 40.0 * np.linalg.qr(rng.standard_normal((12, 1)))[0][:, 0]
-    seen = np.concatenate([points, lone + 9.0 * depth[:, None] * other])
-    told = np.concatenate([values, values.mean() + depth])
-    objects = np.concatenate([np.arange(600), np.full(900, 600)])
-
-    def share(found):
-        return abs(found.mean(axis=0) @ along) / np.linalg.norm(found.mean(axis=0))
-
-    found = changes_nearby(seen, told, objects)
-    assert share(found) > 0.8
-    assert share(found * np.bincount(objects)[objects][:, None]) < 0.5, "each visit counted once"
-
-
-def test_objects_seen_equally_often_count_as_their_visits_do():
-    points, values, *_ = kinds_and_values(np.random.default_rng(12), 300)
-    objects = np.arange(300) // 3
-    found = changes_nearby(points, values, objects)
-    assert np.array_equal(np.unique(objects, return_counts=True)[1], np.full(100, 3))
-    far = np.linalg.norm(points[:, None] - points[None], axis=2)
-    far[objects[:, None] == objects] = np.inf
-    near = np.argsort(far, axis=1)[:, :10]
-    apart, differs = points - points[near].mean(axis=1), values - values[near].mean(axis=1)
-    limit = 3.0 * differs.std()
-    np.testing.assert_allclose(found, apart * np.clip(differs, -limit, limit)[:, None], atol=1e-9)
-
-
 def test_a_function_is_asked_anew_for_each_direction_about_what_is_left():
     points, values, *_ = kinds_and_values(np.random.default_rng(9))
     second = np.linalg.qr(np.random.default_rng(10).standard_normal((12, 1)))[0][:, 0]

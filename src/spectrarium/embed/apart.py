@@ -74,7 +74,6 @@ def changes_nearby(
 
     Their mean is the covariance of points and values among what is alike: along it `turned_apart`
     takes out what goes with values there, and leaves what they have in common with kinds of points.
-    In that mean every object counts once: one that was seen often would decide alone.
 
     Parameters
     ----------
@@ -99,6 +98,4 @@ def changes_nearby(
         apart[mine] = points[mine] * some[:, None] - np.einsum("qk,qkd->qd", share, points[nearest])
         differs[mine] = values[mine] * some - (share * values[nearest]).sum(axis=1)
     limit = most * float(differs.std())
-    _, inverse, visits = np.unique(objects, return_inverse=True, return_counts=True)
-    once = n / (len(visits) * visits[inverse])
-    return np.asarray(apart * (np.clip(differs, -limit, limit) * once)[:, None])
+    return np.asarray(apart * np.clip(differs, -limit, limit)[:, None])
