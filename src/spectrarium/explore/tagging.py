@@ -25,9 +25,8 @@ LEAST_CLASS = 15
 """Objects of a class; rarer ones are left out."""
 FEW = 20_000
 """With fewer labelled objects, all that are not tested both train and (out of fold) calibrate: a
-fifth of them would leave each calibration bin to chance."""
-FEWER = 2_500
-"""With fewer than this, tenths are left out in turn, not fifths: each head sees nearly all."""
+fifth of them would leave each calibration bin to chance. Tenths are left out in turn: the head
+that is kept saw a ninth more than those that calibrate, and is hardly better than they."""
 ROTATIONS = 5
 TRAIN, VALID, CALIBRATE, TEST = range(4)
 
@@ -135,9 +134,9 @@ def train_tagger(
     UsageError : too few labelled objects, a constant label
     Source: intervals by conformalised quantile regression (Romano et al. 2019), sets by adaptive
     prediction sets (Romano et al. 2020), both within bins of S/N and of predicted value or class.
-    Of fewer than 20,000 objects every one calibrates, by heads of four fifths (of fewer than 2,500
-    nine tenths) that did not see it (cross-conformal: Vovk 2015, Ann. Math. Artif. Intell. 74, 9);
-    the head that is kept saw more, so that its intervals hold a little more than they say.
+    Of fewer than 20,000 objects every one calibrates, by heads of nine tenths that did not see it
+    (cross-conformal: Vovk 2015, Ann. Math. Artif. Intell. 74, 9); the head that is kept saw more,
+    so that its intervals hold a little more than they say.
     """
     some = {"vectors": candidates} if isinstance(candidates, Features) else dict(candidates)
     if kind not in ("number", "class"):
@@ -276,8 +275,6 @@ class _Job:
         cal = fit if few else self.rows(candidate, CALIBRATE)
         objects = self.objects[cal]
         fold = _tenth(objects, self.seed) if few else np.zeros(len(cal), np.int64)
-        if self._n_objects >= FEWER:
-            fold //= 2
         scale, parts = self._scale(fit), [fold == k for k in np.unique(fold)]
         (head, design), *judges = self._fit(best, scale, fit, *[fit[~p] for p in parts if few])
         raw = np.empty((len(cal), len(self.labels.classes) or len(self.taus)))
