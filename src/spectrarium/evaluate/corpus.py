@@ -176,8 +176,9 @@ def corpus_of(
         nuisances[DATE] = within_class(nuisances["mjd"], label)
     if "z" in facts.numbers:
         z = columns(facts.numbers)["z"]
-        for name in {SNR, DATE} & set(nuisances):
-            nuisances[name + AT_Z] = within_class(nuisances[name], label, z)
+        for name in (SNR, DATE):
+            if name in nuisances:
+                nuisances[name + AT_Z] = within_class(nuisances[name], label, z)
     return Corpus(
         name=name, about=about, domain=domain, batch=batch, objects=numbered(names),
         test=held_out_by_name(names, test_from), label=label,

@@ -26,7 +26,7 @@ LEAST_CLASS = 15
 FEW = 20_000
 """With fewer labelled objects, all that are not tested both train and (out of fold) calibrate: a
 fifth of them would leave each calibration bin to chance. Tenths are left out in turn: the head
-that is kept saw a ninth more than those that calibrate, and is hardly better than they."""
+that is kept saw a ninth more than those that calibrate, and is little better than they."""
 ROTATIONS = 5
 TRAIN, VALID, CALIBRATE, TEST = range(4)
 
