@@ -527,6 +527,11 @@ def test_cancelling_keeps_what_is_done(tmp_path, monkeypatch, tiny):
     assert notes == ["mock · pca · seed 0"]
 
 
+def test_pixels_get_no_tags_by_a_head_that_was_not_asked_for(tiny):
+    task, effort = judging.Task.of(tiny, Effort()), Effort(measures=("tags",), heads=("boosting",))
+    assert not judging.by_pixels(task, effort, 0, Silent()).measures
+
+
 def test_workers_make_the_same_survey(tiny):
     other = mock_corpus(420, workers=2)
     assert np.allclose(other.batch.flux, tiny.batch.flux, rtol=1e-5, atol=1e-6)

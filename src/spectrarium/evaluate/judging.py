@@ -177,9 +177,9 @@ def by_pixels(task: Task, effort: Effort, seed: int, progress: Progress) -> Resu
     if "nuisances" in asked:
         known, facts["no_probe"] = nuisance.probed(corpus, partial(nuisance.pixel_space, corpus))
         measures |= known
-    if "tags" in asked:
+    heads = tuple(h for h in effort.heads if h != "boosting")
+    if "tags" in asked and heads:
         pixels = joined(nuisance.pixel_space(corpus, np.arange(len(corpus))))
-        heads = tuple(h for h in effort.heads if h != "boosting") or ("ridge",)
         report = tagged.tag_report(corpus, Features(pixels, corpus.batch.snr), seed, progress,
                                    heads, classes=False)  # fmt: skip
         measures |= tagged.measures(report, corpus)
