@@ -130,6 +130,17 @@ def test_each_network_stops_where_its_own_validation_spectra_say():
     assert all(50 <= s <= 800 for s in (*steps[0], *steps[1]))
 
 
+def test_at_which_step_a_network_stops_hardly_matters():
+    """A single step of its weights, while steps are large, moves what it says by far more."""
+    lesson = number_lesson()
+    steps = [fit_head("network", replace(lesson, chosen={"steps": [n] * 2, "noise": False}))
+             for n in (200, 203)]  # fmt: skip
+    new = number_lesson(4000, seed=9)
+    medians = [head.predict(new.x)[:, len(TAUS) // 2] for head in steps]
+    wrong = np.median(np.abs(medians[0] - (2 * new.x[:, 0] - new.x[:, 1])))
+    assert np.median(np.abs(medians[0] - medians[1])) < 0.1 * wrong
+
+
 def test_trees_are_the_librarys_to_the_last_digit():
     from sklearn.ensemble import HistGradientBoostingRegressor
 

@@ -24,6 +24,10 @@ _STEPS = 3000
 _LOOK = 50
 _PATIENCE = 10
 """Looks at the validation spectra without getting better before training stops."""
+_LATE = 9
+"""How much more late steps count in the mean of a network's weights: it is about that of the last
+tenth. Training stops while steps are large: where the last of them ended would be chance, and
+intervals calibrated by other networks would hold more or less than they say."""
 _NOISE = 104_729
 """Added to a seed for the numbers that noise comes from."""
 Weights = dict[str, NDArray[Any]]
@@ -128,6 +132,8 @@ class _Run:
 def _trained(runs: Sequence[_Run]) -> list[tuple[Weights, int]]:
     """Each network's best weights on its validation spectra, or those after the steps chosen.
 
+    Weights are means over the steps, late ones counting most. Source: Shamir & Zhang 2013
+    (arXiv:1212.1824): polynomial-decay averaging.
     runs : of lessons that have features, quantiles or classes in common. What comes of one does
     not depend on the others, but for the rounding of sums.
     """
@@ -141,6 +147,7 @@ def _trained(runs: Sequence[_Run]) -> list[tuple[Weights, int]]:
     source = _Source(runs)
     net = source.networks(runs)
     optimiser = torch.optim.AdamW(net, lr=_RATE, weight_decay=_DECAY, fused=True)
+    mean = [t.detach().clone() for t in net]
     while there:
         step += 1
         x, y = source.batch([runs[i] for i in there])
@@ -149,22 +156,24 @@ def _trained(runs: Sequence[_Run]) -> list[tuple[Weights, int]]:
         optimiser.zero_grad()
         torch.autograd.backward(source.loss(_forward(net, x), y))
         optimiser.step()
+        for total, now in zip(mean, net, strict=True):
+            total.lerp_(now.detach(), (_LATE + 1) / (_LATE + step))
         for at, i in enumerate(there):
             lesson, last = runs[i].lesson, step >= runs[i].most
             if lesson.chosen:
                 if last:
-                    done[i] = _arrays(net, at), step
+                    done[i] = _arrays(mean, at), step
                 continue
             if last or step % _LOOK == 0:
-                now = _arrays(net, at)
-                value = _judged(lesson, now)
+                weights = _arrays(mean, at)
+                value = _judged(lesson, weights)
                 if value < best[i][0] or not best[i][2]:
-                    best[i] = value, step, now
+                    best[i] = value, step, weights
             if last or step - best[i][1] >= _PATIENCE * _LOOK:
                 done[i] = best[i][2], best[i][1]
         kept = [at for at, i in enumerate(there) if i not in done]
         if kept and len(kept) < len(there):
-            net = _kept(net, optimiser, kept)
+            net, mean = _kept(net, optimiser, kept), [total[kept] for total in mean]
         there = [there[at] for at in kept]
     return [done[i] for i in range(len(runs))]
 
