@@ -139,13 +139,81 @@ def test_visits_of_an_object_are_no_neighbours_of_each_other():
     assert not lonely.any(), "one object has nothing to be compared with"
 
 
+def test_an_object_seen_often_does_not_decide_alone():
+    rng = np.random.default_rng(11)
+    points, values, _, along = kinds_and_values(rng, 600)
+    other = np.linalg.qr(np.c_[along, rng.standard_normal(12)])[0][:, 1]
+    depth = rng.standard_normal(900)
+    lone = points.mean(axis=0) + 40.0 * np.linalg.qr(rng.standard_normal((12, 1)))[0][:, 0]
+    seen = np.concatenate([points, lone + 9.0 * depth[:, None] * other])
+    told = np.concatenate([values, values.mean() + depth])
+    objects = np.concatenate([np.arange(600), np.full(900, 600)])
+
+    def share(found):
+        return abs(found.mean(axis=0) @ along) / np.linalg.norm(found.mean(axis=0))
+
+    found = changes_nearby(seen, told, objects)
+    assert share(found) > 0.8
+    assert share(found * np.bincount(objects)[objects][:, None]) < 0.5, "each visit counted once"
+
+
+def test_objects_seen_equally_often_count_as_their_visits_do():
+    points, values, *_ = kinds_and_values(np.random.default_rng(12), 300)
+    objects = np.arange(300) // 3
+    found = changes_nearby(points, values, objects)
+    assert np.array_equal(np.unique(objects, return_counts=True)[1], np.full(100, 3))
+    far = np.linalg.norm(points[:, None] - points[None], axis=2)
+    far[objects[:, None] == objects] = np.inf
+    near = np.argsort(far, axis=1)[:, :10]
+    apart, differs = points - points[near].mean(axis=1), values - values[near].mean(axis=1)
+    limit = 3.0 * differs.std()
+    np.testing.assert_allclose(found, apart * np.clip(differs, -limit, limit)[:, None], atol=1e-9)
+
+
+def with_visits(rng: np.random.Generator, effect: float):
+    """Points, values, objects: 150 objects seen once to eight times, a value in the points."""
+    n = 150
+    objects = np.repeat(np.arange(n), rng.integers(1, 9, n))
+    kind = rng.integers(0, 3, n)[objects]
+    own = 6.0 * rng.standard_normal((3, 10))[kind] + rng.standard_normal((n, 10))[objects]
+    values = rng.standard_normal(n)[objects] + 0.3 * rng.standard_normal(len(objects)) + kind
+    along = np.linalg.qr(rng.standard_normal((10, 1)))[0][:, 0]
+    points = own + effect * (values - kind)[:, None] * along
+    return points + 0.1 * rng.standard_normal(points.shape), values, objects
+
+
+def test_what_may_be_chance_is_no_direction():
+    """As seldom taken for one as said, though visits and neighbours have their chance in common."""
+    rng = np.random.default_rng(14)
+    taken = {effect: np.mean([changes_nearby(*with_visits(rng, effect), chance=0.05).any()
+                              for _ in range(100)]) for effect in (0.0, 1.0)}  # fmt: skip
+    assert taken[0.0] <= 0.13  # 5 % of a hundred, beyond 13 of them one time in 1,000
+    assert taken[1.0] > 0.7
+    points, values, objects = with_visits(rng, 1.0)
+    whole = changes_nearby(points, values, objects)
+    assert np.array_equal(whole, changes_nearby(points, values, objects, chance=0.05))
+
+
+def test_faint_axes_are_put_last_where_nothing_moves_again_and_again():
+    rng = np.random.default_rng(15)
+    points = rng.standard_normal((300, 8)) * np.geomspace(10, 0.1, 8)
+    turn = turned_apart(points, [(lambda now, nth: np.zeros((3, 8)), 3)])
+    assert np.isfinite(turn).all()
+    assert np.linalg.matrix_rank(turn) == 8
+    assert np.abs(np.linalg.qr(turn[:, :5])[0][:5]).max() > 0.99
+    kept = np.abs(turn[:, :5]).max(axis=1)
+    assert kept[:5].min() > 0.9
+    assert kept[5:].max() < 0.2, "the three faintest"
+
+
 def test_a_function_is_asked_anew_for_each_direction_about_what_is_left():
     points, values, *_ = kinds_and_values(np.random.default_rng(9))
     second = np.linalg.qr(np.random.default_rng(10).standard_normal((12, 1)))[0][:, 0]
     points = points + 1.5 * (values**2 - (values**2).mean())[:, None] * second
     asked = []
 
-    def changes(now):
+    def changes(now, nth):
+        assert nth == len(asked)
         asked.append(now)
         return changes_nearby(now, values, np.arange(len(now)))
 
@@ -156,5 +224,5 @@ def test_a_function_is_asked_anew_for_each_direction_about_what_is_left():
         told = (points - points.mean(axis=0)) @ turn[:, -3 : -3 + k]
         left = asked[k] - asked[k].mean(axis=0)
         assert np.abs(left.T @ told).max() < 1e-6 * np.abs(points.T @ told).max()
-    once = turned_apart(points, [(changes(points), 1)])
+    once = turned_apart(points, [(changes_nearby(points, values, np.arange(len(points))), 1)])
     np.testing.assert_allclose(np.abs(turn[:, -3] @ once[:, -1]), once[:, -1] @ once[:, -1])

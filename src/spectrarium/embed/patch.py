@@ -33,9 +33,9 @@ FACET_WEIGHT = 1e-3
 """Factor on what is apart in distances: kept so that vectors can be decoded, not felt."""
 _LEAST_WITHIN = 1.0 / 30.0
 """Of an axis's variance, that counts as what views change, however little they do."""
-_LEAST_SNR, _LEAST_ERRORS = 1.0, 100
-"""S/N below which a spectrum is no more like one than like another; spectra with errors, and so
-much S/N, that tell in what it shows."""
+_LEAST_SNR, _LEAST_ERRORS, _CHANCE = 1.0, 100, 0.05
+"""Least S/N of a signal; spectra with a signal and errors that tell in what S/N shows; probability
+above which what a further direction shows may be chance."""
 _DRAWS, _VIEWED = 4, 1_000
 """Views of each of so many spectra from which is measured what they change."""
 
@@ -46,8 +46,8 @@ class PatchSettings(DeepSettings):
     part, kept for reconstruction and left out of distances
     velocity_axes, noise_axes : directions of the summary in which velocity, and noise, move
     spectra, left out of distances too; fewer where the summary is small · snr_axes : directions
-    in which spectra differ from those like them as S/N does, one after the other, the same; none
-    where hardly any comes with errors: what is estimated from pixels goes with the lines themselves
+    in which spectra differ from those like them as S/N does, one after the other while it is not by
+    chance, the same; none where hardly any has errors: S/N told from pixels goes with the lines
     components : of the linear part that spectra are freed of noise with, a quarter of the training
     spectra at most, as are those kept
 
@@ -157,8 +157,7 @@ class Patch(DeepEncoder):
     is not among what it can tell them by. What else a view changes (flux calibration, resolution)
     counts less in distances, and does not vanish; the directions in which velocity moves spectra,
     and in which S/N goes with them among like ones, are put apart. They and a linear part follow
-    the axes of distances in the vector: from all of it spectra are decoded. Bears gaps and
-    different coverage.
+    the axes of distances in the vector, decoded as a whole. Bears gaps and different coverage.
     """
 
     kind: ClassVar[str] = "patch"
@@ -268,7 +267,8 @@ class Patch(DeepEncoder):
         some = slice(None, None, -(-len(flux) // _VIEWED))
         few = flux[some], ivar[some]
         moved = (self._by_velocity(*few), self._by_noise(*few),
-                 lambda points: changes_nearby(points[own], log_snr, objects))  # fmt: skip
+                 lambda points, nth: changes_nearby(points[own], log_snr, objects,
+                                                    chance=_CHANCE if nth else None))  # fmt: skip
         network.turn_to(turned_apart(summary, list(zip(moved, self.settings.apart, strict=True))),
                         summary.mean(axis=0))  # fmt: skip
         views, noises = self._moved(*few)
